@@ -1,0 +1,237 @@
+"""Messages to and from bytes. Protobuf classes do not leave this module.
+
+Whatever bytes come in, `decode_*` gives a whole, checked message or raises `MalformedError`.
+"""
+
+import math
+from typing import Final, TypeVar
+
+import msgspec
+from google.protobuf.message import DecodeError, Message
+
+from bus.errors import BadNameError, MalformedError
+from bus.messages import (
+    ConvertProgress,
+    ConvertReply,
+    ConvertRequest,
+    LogRecord,
+    Result,
+    Status,
+    Task,
+    WorkerEntry,
+    WorkerState,
+)
+from bus.names import check_task_id, check_task_type, check_worker_id, normalise_label
+from bus.proto import labelbus_v1_pb2 as pb
+
+MAX_MODEL_ID_CHARS: Final = 1024
+
+M = TypeVar("M", bound=Message)
+
+_entry_decoder = msgspec.json.Decoder(WorkerEntry)
+_record_decoder = msgspec.json.Decoder(LogRecord)
+_progress_decoder = msgspec.json.Decoder(ConvertProgress)
+_json_encode = msgspec.json.Encoder().encode
+
+
+def encode_task(task: Task) -> bytes:
+    """A `Task` as protobuf bytes."""
+    return pb.Task(
+        task_id=task.task_id,
+        task_type=task.task_type,
+        label=task.label,
+        parameters=task.parameters,
+        deadline_ms=task.deadline_ms,
+        attempt=task.attempt,
+        evict_label=task.evict_label,
+    ).SerializeToString()
+
+
+def decode_task(data: bytes) -> Task:
+    """The `Task` in the bytes, its label in normal form; raises `MalformedError`."""
+    message = _parse(pb.Task(), data, "Task")
+    try:
+        return Task(
+            task_id=check_task_id(message.task_id),
+            task_type=check_task_type(message.task_type),
+            label=normalise_label(message.label),
+            parameters=message.parameters,
+            deadline_ms=message.deadline_ms,
+            attempt=message.attempt,
+            evict_label=message.evict_label and normalise_label(message.evict_label),
+        )
+    except BadNameError as exc:
+        raise MalformedError(f"Task: {exc}") from exc
+
+
+def encode_result(result: Result) -> bytes:
+    """A `Result` as protobuf bytes."""
+    return pb.Result(
+        task_id=result.task_id,
+        worker_id=result.worker_id,
+        status=result.status.value,  # type: ignore[arg-type]  # protoc types an enum's numbers as a class
+        output=result.output,
+        error_code=result.error_code,
+        error_message=result.error_message,
+        label_hit=result.label_hit,
+        queue_ms=result.queue_ms,
+        load_ms=result.load_ms,
+        run_ms=result.run_ms,
+        evicted_label=result.evicted_label,
+        state=None if result.state is None else _state_to_pb(result.state),
+        attempt=result.attempt,
+    ).SerializeToString()
+
+
+def decode_result(data: bytes) -> Result:
+    """The `Result` in the bytes; raises `MalformedError`."""
+    message = _parse(pb.Result(), data, "Result")
+    try:
+        return Result(
+            task_id=check_task_id(message.task_id),
+            worker_id=check_worker_id(message.worker_id),
+            status=Status(message.status),
+            output=message.output,
+            error_code=message.error_code,
+            error_message=message.error_message,
+            label_hit=message.label_hit,
+            queue_ms=_duration(message.queue_ms),
+            load_ms=_duration(message.load_ms),
+            run_ms=_duration(message.run_ms),
+            evicted_label=message.evicted_label and normalise_label(message.evicted_label),
+            state=_state_from_pb(message.state) if message.HasField("state") else None,
+            attempt=message.attempt,
+        )
+    except (BadNameError, ValueError) as exc:
+        raise MalformedError(f"Result: {exc}") from exc
+
+
+def encode_state(state: WorkerState) -> bytes:
+    """A `WorkerState` as protobuf bytes."""
+    return _state_to_pb(state).SerializeToString()
+
+
+def decode_state(data: bytes) -> WorkerState:
+    """The `WorkerState` in the bytes; raises `MalformedError`."""
+    try:
+        return _state_from_pb(_parse(pb.WorkerState(), data, "WorkerState"))
+    except BadNameError as exc:
+        raise MalformedError(f"WorkerState: {exc}") from exc
+
+
+def encode_convert_request(request: ConvertRequest) -> bytes:
+    """A `ConvertRequest` as protobuf bytes."""
+    return pb.ConvertRequest(
+        model_id=request.model_id, max_batch_size=request.max_batch_size, overwrite=request.overwrite
+    ).SerializeToString()
+
+
+def decode_convert_request(data: bytes) -> ConvertRequest:
+    """The `ConvertRequest` in the bytes; raises `MalformedError`. The model id itself is the converter's to judge."""
+    message = _parse(pb.ConvertRequest(), data, "ConvertRequest")
+    if not 0 < len(message.model_id) <= MAX_MODEL_ID_CHARS:
+        raise MalformedError(f"ConvertRequest: model_id has 1 to {MAX_MODEL_ID_CHARS} characters")
+    return ConvertRequest(model_id=message.model_id, max_batch_size=message.max_batch_size, overwrite=message.overwrite)
+
+
+def encode_convert_reply(reply: ConvertReply) -> bytes:
+    """A `ConvertReply` as protobuf bytes."""
+    return pb.ConvertReply(
+        model_name=reply.model_name, message=reply.message, error_code=reply.error_code, seconds=reply.seconds
+    ).SerializeToString()
+
+
+def decode_convert_reply(data: bytes) -> ConvertReply:
+    """The `ConvertReply` in the bytes; raises `MalformedError`."""
+    message = _parse(pb.ConvertReply(), data, "ConvertReply")
+    return ConvertReply(
+        model_name=message.model_name,
+        message=message.message,
+        error_code=message.error_code,
+        seconds=message.seconds,
+    )
+
+
+def encode_entry(entry: WorkerEntry) -> bytes:
+    """A registry entry as JSON, indented for `nats kv get`."""
+    return msgspec.json.format(_json_encode(entry), indent=2)
+
+
+def decode_entry(data: bytes) -> WorkerEntry:
+    """The registry entry in the JSON; raises `MalformedError`. Unknown fields are left alone."""
+    try:
+        entry = _entry_decoder.decode(data)
+        check_worker_id(entry.worker_id)
+        return msgspec.structs.replace(
+            entry, labels={normalise_label(label): held for label, held in entry.labels.items()}
+        )
+    except (msgspec.DecodeError, UnicodeDecodeError, BadNameError) as exc:
+        raise MalformedError(f"registry entry: {exc}") from exc
+
+
+def encode_progress(progress: ConvertProgress) -> bytes:
+    """A conversion's progress as JSON."""
+    return _json_encode(progress)
+
+
+def decode_progress(data: bytes) -> ConvertProgress:
+    """A conversion's progress; raises `MalformedError`."""
+    try:
+        return _progress_decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise MalformedError(f"ConvertProgress: {exc}") from exc
+
+
+def encode_records(records: list[LogRecord]) -> bytes:
+    """Log records as JSON lines: one message may carry several, each on its own line."""
+    return b"\n".join(map(_json_encode, records))
+
+
+def decode_record(line: bytes) -> LogRecord:
+    """One log record from one JSON line; raises `MalformedError`."""
+    try:
+        return _record_decoder.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise MalformedError(f"LogRecord: {exc}") from exc
+
+
+def _parse(message: M, data: bytes, name: str) -> M:
+    try:
+        message.ParseFromString(data)
+    except DecodeError as exc:
+        raise MalformedError(f"{len(data)} bytes that are not a labelbus.v1.{name}") from exc
+    return message
+
+
+def _duration(ms: float) -> float:
+    if not (math.isfinite(ms) and ms >= 0):
+        raise ValueError(f"{ms} is not a duration in milliseconds")
+    return ms
+
+
+def _state_to_pb(state: WorkerState) -> pb.WorkerState:
+    return pb.WorkerState(
+        worker_id=state.worker_id,
+        epoch_ms=state.epoch_ms,
+        revision=state.revision,
+        labels=state.labels,
+        loading=state.loading,
+        running=state.running,
+        slots=state.slots,
+        capacity=state.capacity,
+        draining=state.draining,
+    )
+
+
+def _state_from_pb(message: pb.WorkerState) -> WorkerState:
+    return WorkerState(
+        worker_id=check_worker_id(message.worker_id),
+        epoch_ms=message.epoch_ms,
+        revision=message.revision,
+        labels=tuple(map(normalise_label, message.labels)),
+        loading=tuple(map(normalise_label, message.loading)),
+        running=message.running,
+        slots=message.slots,
+        capacity=message.capacity,
+        draining=message.draining,
+    )

@@ -1,0 +1,126 @@
+"""The messages of the bus as frozen structs. `bus.codec` turns them to and from protobuf bytes."""
+
+import enum
+from typing import Literal
+
+import msgspec
+
+
+class Status(enum.IntEnum):
+    """What became of a task at a worker; the numbers are those of labelbus.v1.Status."""
+
+    OK = 1
+    FAILED = 2
+    BUSY = 3
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True):
+    """One piece of work for a worker that holds, or takes up, `label`."""
+
+    task_id: str
+    task_type: str
+    label: str
+    parameters: bytes
+    deadline_ms: int = 0
+    attempt: int = 1
+    evict_label: str = ""
+
+
+class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker holds and how busy it is, as of `revision` of the process that began at `epoch_ms`."""
+
+    worker_id: str
+    epoch_ms: int = 0
+    revision: int = 0
+    labels: tuple[str, ...] = ()
+    loading: tuple[str, ...] = ()
+    running: int = 0
+    slots: int = 1
+    capacity: int = 1
+    draining: bool = False
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker's answer to a task. Times are milliseconds; `output` is JSON bytes when `status` is OK."""
+
+    task_id: str
+    worker_id: str
+    status: Status
+    output: bytes = b""
+    error_code: str = ""
+    error_message: str = ""
+    label_hit: bool = False
+    queue_ms: float = 0.0
+    load_ms: float = 0.0
+    run_ms: float = 0.0
+    evicted_label: str = ""
+    state: WorkerState | None = None
+    attempt: int = 1
+
+
+class ConvertRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Turn a SentenceTransformer into an entry of the model repository."""
+
+    model_id: str
+    max_batch_size: int = 0
+    overwrite: bool = False
+
+
+class ConvertReply(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a conversion; an empty `error_code` means that the entry is published."""
+
+    model_name: str
+    message: str = ""
+    error_code: str = ""
+    seconds: float = 0.0
+
+
+class ConvertProgress(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of a conversion, as JSON on `lb.event.convert.<model>`; `fraction` is 0 to 1."""
+
+    model_id: str
+    model_name: str
+    stage: str
+    fraction: float
+    message: str = ""
+
+
+class HeldLabel(msgspec.Struct, frozen=True, kw_only=True):
+    """One label in a worker's registry entry: what its load took, and when it was taken up (RFC 3339, UTC)."""
+
+    load_ms: float
+    since: str
+
+
+class WorkerEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker's value in the KV bucket: JSON that a person can read.
+
+    Written when something changes and as a heartbeat. `epoch_ms` and `revision` order it among the
+    `WorkerState`s of the same worker.
+    """
+
+    worker_id: str
+    state: Literal["ready", "draining"] = "ready"
+    labels: dict[str, HeldLabel] = {}
+    capacity: int = 1
+    slots: int = 1
+    task_types: tuple[str, ...] = ()
+    runtime: str = ""
+    version: str = ""
+    epoch_ms: int = 0
+    revision: int = 0
+
+
+class LogRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One log record: an event with bound fields, as JSON on `lb.log.<component>.<id>` and in the sink's files.
+
+    `time` is RFC 3339 in UTC with microseconds.
+    """
+
+    time: str
+    level: str
+    component: str
+    id: str
+    event: str
+    fields: dict[str, object] = {}
+    error: str = ""

@@ -1,0 +1,1 @@
+"""The messages on the wire, and the code that protoc makes of them. Only `bus.codec` imports it."""

@@ -1,0 +1,40 @@
+"""Settings: one frozen struct a component, read once from `LABELBUS_*` variables and flags, then passed on.
+
+Each field says in its annotation what it is; the flag, the variable and the help text are made from it
+(`bus.command`). A value that does not fit is an `InvalidInputError` that names the field.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from bus.subjects import DEFAULT_PREFIX, Subjects
+
+ENV_PREFIX = "LABELBUS_"
+
+
+class BusSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What every component needs to be on the bus."""
+
+    nats_url: Annotated[str, Meta(description="NATS servers, separated by commas.")] = "nats://127.0.0.1:4222"
+    nats_user: Annotated[str, Meta(description="NATS user name.")] = ""
+    nats_password: Annotated[str, Meta(description="NATS password; better given as a variable.")] = ""
+    nats_creds: Annotated[Path | None, Meta(description="File of NATS credentials (JWT and seed).")] = None
+    nats_ca: Annotated[Path | None, Meta(description="File of the certificate authority; turns TLS on.")] = None
+    nats_connect_timeout_s: Annotated[float, Meta(description="How long to wait for NATS at the start.", gt=0)] = 30.0
+    prefix: Annotated[str, Meta(description="First token of every subject.")] = DEFAULT_PREFIX
+    bucket: Annotated[str, Meta(description="KV bucket of the label registry.")] = "labels"
+    log_stream: Annotated[str, Meta(description="Stream that keeps the log records.")] = "LOGS"
+    log_level: Annotated[
+        str, Meta(description="Least level of log records.", pattern="^(TRACE|DEBUG|INFO|WARNING|ERROR)$")
+    ] = "INFO"
+    log_format: Annotated[
+        str, Meta(description="Log records on stderr as text or as JSON.", pattern="^(text|json)$")
+    ] = "text"
+
+    @property
+    def subjects(self) -> Subjects:
+        """The names on this bus."""
+        return Subjects(prefix=self.prefix, bucket=self.bucket, log_stream=self.log_stream)

@@ -1,0 +1,58 @@
+# labelbus: `just` lists what there is to do, `just demo` shows it working, `just test` checks it.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+just := just_executable()
+venv := justfile_directory() / ".venv"
+bin := venv / "bin"
+set_up := sha256(sha256_file("pyproject.toml") + sha256_file("constraints.txt") + justfile_directory())
+
+# A CPU build of torch may lie in a folder that pip knows of; uv looks there too. Otherwise uv asks PyTorch's CPU index.
+export UV_FIND_LINKS := env("UV_FIND_LINKS", env("PIP_FIND_LINKS", ""))
+torch_backend := if UV_FIND_LINKS == "" { "--torch-backend=cpu" } else { "" }
+export UV_LINK_MODE := env("UV_LINK_MODE", "hardlink")
+
+[private]
+default:
+    @{{ just }} --list --unsorted --justfile {{ justfile() }}
+
+# ── start here ────────────────────────────────────────────────────────────────
+
+# set up .venv: once, some minutes on a slow line; again only when the pins change
+setup:
+    @[[ "$(cat {{ venv }}/.set-up 2>/dev/null)" == {{ set_up }} ]] || {{ just }} _setup
+
+[private]
+_setup:
+    @echo "setting up {{ venv }} (once) …"
+    uv venv --quiet --clear --python 3.11 {{ venv }}
+    uv pip install --quiet --python {{ bin }}/python -c constraints.txt {{ torch_backend }} -e '.[all]' --group dev
+    @echo {{ set_up }} > {{ venv }}/.set-up
+
+# ── develop ───────────────────────────────────────────────────────────────────
+
+# formatting, lint and types
+check: setup
+    {{ bin }}/ruff format --check .
+    {{ bin }}/ruff check .
+    {{ bin }}/mypy
+
+# lint, types and all tests; arguments go to pytest: just test -k router
+test *args: check
+    {{ bin }}/pytest {{ args }}
+
+# format the code and mend what ruff can
+fix: setup
+    {{ bin }}/ruff format .
+    {{ bin }}/ruff check --fix .
+
+# make the protobuf code anew
+proto: setup
+    {{ bin }}/python -m grpc_tools.protoc -I bus/proto --python_out=bus/proto --pyi_out=bus/proto bus/proto/labelbus_v1.proto
+
+# pin every dependency to the newest versions that fit together; torch stays where a CPU build is known to be had
+pins torch="2.13.0": setup
+    echo "torch=={{ torch }}" > {{ venv }}/torch.txt
+    uv pip compile --quiet --python {{ bin }}/python {{ torch_backend }} --upgrade --all-extras --group dev -c {{ venv }}/torch.txt \
+        --no-annotate --no-header --no-emit-find-links --no-emit-index-url pyproject.toml | sed 's/^torch==\([0-9.]*\).*/torch==\1/' > {{ venv }}/pins.txt
+    mv {{ venv }}/pins.txt constraints.txt

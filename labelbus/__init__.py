@@ -1,0 +1,1 @@
+"""labelbus: sends each task to a worker that already holds its label."""

@@ -1,0 +1,1 @@
+"""What labels are loaded into: Triton, ONNX Runtime, or a simulation."""
