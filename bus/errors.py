@@ -25,6 +25,11 @@ status a code has is decided in `dispatcher.api.problems`, nowhere else.
 from typing import ClassVar
 
 
+def reason(exc: BaseException) -> str:
+    """What an exception says of itself, or its name if that is nothing (a bare TimeoutError, say)."""
+    return str(exc).strip() or type(exc).__name__
+
+
 class LabelbusError(Exception):
     """Something labelbus can name. `str(error)` is a sentence for a person that says what to do next."""
 

@@ -1,0 +1,72 @@
+"""The frame of every component: logging, the connection, signals, and an orderly end."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import uvloop
+from loguru import logger
+
+from bus.connection import Bus, connect
+from bus.logs import LogShipper, set_up_logging
+from bus.settings import BusSettings
+
+LOG_DRAIN_S: Final = 5.0
+
+
+class Component:
+    """What a component's main function receives: the bus, and the event that says it is time to end."""
+
+    def __init__(self, bus: Bus, component_id: str, shipper: LogShipper) -> None:
+        self.bus: Final = bus
+        self.id: Final = component_id
+        self.shipper: Final = shipper
+        self.stopping: Final = asyncio.Event()
+
+
+@asynccontextmanager
+async def on_the_bus(settings: BusSettings, *, component: str, component_id: str) -> AsyncIterator[Component]:
+    """A component that is connected and logs to the bus; at the end its last records are shipped."""
+    async with connect(settings, name=f"labelbus-{component}-{component_id}") as bus:
+        shipper = LogShipper(bus, component=component, component_id=component_id)
+        sink = logger.add(shipper.sink, level=settings.log_level, format="{message}", catch=True)
+        shipping = asyncio.create_task(shipper.run(), name="ship logs")
+        try:
+            yield Component(bus, component_id, shipper)
+        finally:
+            logger.remove(sink)
+            await shipper.drain(LOG_DRAIN_S)
+            shipping.cancel()
+            await asyncio.gather(shipping, return_exceptions=True)
+
+
+def run_component(
+    settings: BusSettings, *, component: str, component_id: str, main: Callable[[Component], Awaitable[None]]
+) -> int:
+    """Run `main` until it returns; SIGTERM and SIGINT set `stopping`. The exit status."""
+
+    async def run() -> None:
+        async with on_the_bus(settings, component=component, component_id=component_id) as it:
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, _stop, it, number)
+            logger.bind(component=component).info("started")
+            await main(it)
+            logger.bind(component=component).info("stopped")
+
+    set_up_logging(settings, component=component, component_id=component_id)
+    run_loop(run())
+    return 0
+
+
+def run_loop(main: Coroutine[Any, Any, None]) -> None:
+    """`asyncio.run` on uvloop."""
+    uvloop.run(main)
+
+
+def _stop(component: Component, number: signal.Signals) -> None:
+    if not component.stopping.is_set():
+        logger.bind(signal=number.name).info("stopping")
+    component.stopping.set()

@@ -1,0 +1,152 @@
+"""One NATS connection a process, which reconnects for ever and says when it did."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+import nats
+import nats.errors
+from loguru import logger
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+
+from bus.errors import InvalidInputError, UnavailableError, reason
+from bus.settings import BusSettings
+from bus.subjects import Subjects
+
+RECONNECT_WAIT_S: Final = 0.2
+"""Between attempts: a restarted server has everybody back within a second and is not stormed."""
+
+PING_INTERVAL_S: Final = 10
+"""Two missed pings mean a dead link: a silent partition is noticed within half a minute even when idle."""
+
+PENDING_BYTES: Final = 8 * 1024 * 1024
+"""What may wait in memory to be sent while the server is away; beyond it `publish` raises."""
+
+Hook = Callable[[], Awaitable[None]]
+
+
+class Bus:
+    """A connection and the names on it. Made by `connect`."""
+
+    def __init__(self, nc: Client, subjects: Subjects) -> None:
+        self.nc: Final = nc
+        self.js: Final[JetStreamContext] = nc.jetstream()
+        self.subjects: Final = subjects
+        self.reconnects = 0
+        self._on_disconnect: list[Hook] = []
+        self._on_reconnect: list[Hook] = []
+
+    @property
+    def connected(self) -> bool:
+        """True while there is a server at the other end."""
+        return bool(self.nc.is_connected)
+
+    @property
+    def max_payload_bytes(self) -> int:
+        """The largest message that this server takes."""
+        return int(self.nc.max_payload)
+
+    def on_disconnect(self, hook: Hook) -> None:
+        """Await `hook` each time the server is lost."""
+        self._on_disconnect.append(hook)
+
+    def on_reconnect(self, hook: Hook) -> None:
+        """Await `hook` each time the server is back; subscriptions are in place again by then."""
+        self._on_reconnect.append(hook)
+
+    async def _disconnected(self) -> None:
+        if not self.nc.is_closed:
+            logger.warning("nats disconnected")
+            await _run_hooks(self._on_disconnect)
+
+    async def _reconnected(self) -> None:
+        self.reconnects += 1
+        url = self.nc.connected_url
+        logger.bind(server=url.netloc if url else "", reconnects=self.reconnects).info("nats reconnected")
+        await _run_hooks(self._on_reconnect)
+
+
+@asynccontextmanager
+async def connect(settings: BusSettings, *, name: str) -> AsyncIterator[Bus]:
+    """A connection called `name` (shown by `nats server report connections`), flushed and closed at the end.
+
+    Raises `UnavailableError` if no server answers within `nats_connect_timeout_s`.
+    """
+    nc = Client()
+    bus: Bus | None = None
+
+    async def disconnected() -> None:
+        if bus is not None:
+            await bus._disconnected()  # noqa: SLF001
+
+    async def reconnected() -> None:
+        if bus is not None:
+            await bus._reconnected()  # noqa: SLF001
+
+    try:
+        async with asyncio.timeout(settings.nats_connect_timeout_s):
+            await nc.connect(
+                servers=[url.strip() for url in settings.nats_url.split(",")],
+                name=name,
+                error_cb=_log_error,
+                disconnected_cb=disconnected,
+                reconnected_cb=reconnected,
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=RECONNECT_WAIT_S,  # type: ignore[arg-type]  # seconds; a fraction is fine
+                ping_interval=PING_INTERVAL_S,
+                pending_size=PENDING_BYTES,
+                user=settings.nats_user or None,
+                password=settings.nats_password or None,
+                user_credentials=str(settings.nats_creds) if settings.nats_creds else None,
+                tls=_tls(settings),
+            )
+    except TimeoutError as exc:
+        await nc.close()
+        raise UnavailableError(
+            f"no NATS server answered at {settings.nats_url} within {settings.nats_connect_timeout_s:g} s: is it "
+            "running, and is --nats-url (LABELBUS_NATS_URL) right?"
+        ) from exc
+    except nats.errors.Error as exc:
+        await nc.close()
+        raise UnavailableError(f"NATS at {settings.nats_url} refused the connection: {exc}") from exc
+    bus = Bus(nc, settings.subjects)
+    try:
+        yield bus
+    finally:
+        if nc.is_connected:
+            await _flush(nc)
+        await nc.close()
+
+
+def _tls(settings: BusSettings) -> ssl.SSLContext | None:
+    if settings.nats_ca is None:
+        return None
+    try:
+        return ssl.create_default_context(cafile=settings.nats_ca)
+    except OSError as exc:
+        raise InvalidInputError(f"--nats-ca: {settings.nats_ca} cannot be read: {exc}") from exc
+
+
+async def _flush(nc: Client) -> None:
+    try:
+        await nc.flush(timeout=2)
+    except (TimeoutError, nats.errors.Error) as exc:
+        logger.bind(error=str(exc)).warning("nats flush failed at the end; the last messages may be lost")
+
+
+async def _run_hooks(hooks: list[Hook]) -> None:
+    for hook in hooks:
+        try:
+            await hook()
+        except Exception:  # noqa: BLE001  # one hook's fault must not keep the others from running
+            logger.exception("connection hook failed")
+
+
+async def _log_error(exc: Exception) -> None:
+    if isinstance(exc, ConnectionError | nats.errors.UnexpectedEOF | OSError):
+        logger.bind(error=reason(exc)).debug("nats connection error")
+    else:
+        logger.bind(error=reason(exc)).warning("nats error")

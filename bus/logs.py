@@ -1,0 +1,207 @@
+"""Logging: loguru, set up once a process, to stderr and to the bus.
+
+A record is an event name with bound fields, `logger.bind(task_id=…).info("task lost")`. On the bus it is JSON on
+`lb.log.<component>.<id>`. Logging never waits: records go into a bounded buffer, and one task ships them, as many
+to a message as have piled up, until the stream has acknowledged them. What does not fit is dropped and counted,
+and the count is logged.
+"""
+
+import asyncio
+import logging
+import sys
+import threading
+import time
+import traceback
+from collections import deque
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+import nats.errors
+from loguru import logger
+from nats.js.api import Header
+from nats.js.errors import Error as JetStreamError
+
+from bus.codec import encode_records
+from bus.connection import Bus
+from bus.errors import UnavailableError
+from bus.messages import LogRecord
+from bus.settings import BusSettings
+from bus.streams import ensure_log_stream
+
+if TYPE_CHECKING:
+    from loguru import Message, Record
+
+BUFFER_RECORDS: Final = 20_000
+"""Some minutes of a busy worker, about 10 MB: what a restart of NATS must not cost."""
+
+BATCH_BYTES: Final = 256 * 1024
+MAX_FIELD_CHARS: Final = 4_000
+MAX_ERROR_CHARS: Final = 16_000
+RETRY_S: Final = 0.5
+ACK_TIMEOUT_S: Final = 2.0
+
+LEVELS: Final = ("TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL")
+
+
+def set_up_logging(settings: BusSettings, *, component: str, component_id: str) -> None:
+    """Send every record of this process to stderr, also those of the standard library's `logging`."""
+    logger.remove()
+    logger.configure(extra={})
+    if settings.log_format == "json":
+        encode = msgspec.json.Encoder().encode
+
+        def write(message: "Message") -> None:
+            record = to_record(message.record, component, component_id)
+            sys.stderr.buffer.write(encode(record) + b"\n")
+            sys.stderr.buffer.flush()
+
+        logger.add(write, level=settings.log_level)
+    else:
+        logger.add(sys.stderr, level=settings.log_level, format=_text_format(component, component_id), diagnose=False)
+    logging.basicConfig(handlers=[_ToLoguru()], level=logging.WARNING, force=True)
+
+
+def to_record(record: "Record", component: str, component_id: str) -> LogRecord:
+    """A loguru record as it travels: fields that are not JSON as text, long ones cut."""
+    exception = record["exception"]
+    error = ""
+    if exception is not None:
+        error = "".join(traceback.format_exception(exception.type, exception.value, exception.traceback))
+    return LogRecord(
+        time=rfc3339(record["time"].timestamp()),
+        level=record["level"].name,
+        component=component,
+        id=component_id,
+        event=record["message"][:MAX_FIELD_CHARS],
+        fields={key: _json_safe(value) for key, value in record["extra"].items()},
+        error=error[-MAX_ERROR_CHARS:],
+    )
+
+
+def rfc3339(unix_s: float) -> str:
+    """A Unix time as RFC 3339 in UTC with microseconds, which sorts as text."""
+    return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+class LogShipper:
+    """Ships log records to the stream. Run `run()` as an owned task; `add()` never waits and never raises."""
+
+    def __init__(self, bus: Bus, *, component: str, component_id: str, buffer_records: int = BUFFER_RECORDS) -> None:
+        self._bus = bus
+        self._component = component
+        self._component_id = component_id
+        self._subject = bus.subjects.log(component, component_id)
+        self._buffer: deque[LogRecord] = deque()
+        self._limit = buffer_records
+        self._wake = asyncio.Event()
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._batch_prefix = f"{component}-{component_id}-{time.time_ns()}"
+        self._batches = 0
+        self.dropped = 0
+        self.shipped = 0
+        self._dropped_told = 0
+
+    def sink(self, message: "Message") -> None:
+        """A loguru sink."""
+        self.add(to_record(message.record, self._component, self._component_id))
+
+    def add(self, record: LogRecord) -> None:
+        """Ship this record some time soon, or count it as dropped; callable from any thread."""
+        if len(self._buffer) >= self._limit:
+            self.dropped += 1
+            return
+        self._buffer.append(record)
+        if threading.get_ident() == self._thread:
+            self._rouse()
+        else:
+            self._loop.call_soon_threadsafe(self._rouse)
+
+    async def run(self) -> None:
+        """Ship until cancelled; while NATS is away records wait in the buffer."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._buffer:
+                batch = self._next_batch()
+                await self._ship(batch)
+                self.shipped += len(batch)
+            self._empty.set()
+            self._tell_dropped()
+
+    async def drain(self, timeout_s: float) -> None:
+        """Wait until everything logged so far is in the stream, or the time is over (the rest is then lost)."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._empty.wait()
+        except TimeoutError:
+            sys.stderr.write(f"labelbus: {len(self._buffer)} log records did not reach the log stream\n")
+
+    def _rouse(self) -> None:
+        self._empty.clear()
+        self._wake.set()
+
+    def _next_batch(self) -> list[LogRecord]:
+        batch: list[LogRecord] = []
+        size = 0
+        limit = min(BATCH_BYTES, self._bus.max_payload_bytes // 2)
+        while self._buffer and size < limit:
+            record = self._buffer.popleft()
+            size += 200 + sum(len(str(value)) for value in record.fields.values()) + len(record.error)
+            batch.append(record)
+        return batch
+
+    async def _ship(self, batch: list[LogRecord]) -> None:
+        """Publish until acknowledged; the message id lets the stream drop what it has already."""
+        self._batches += 1
+        headers: dict[str, str] = {Header.MSG_ID.value: f"{self._batch_prefix}-{self._batches}"}
+        payload = encode_records(batch)
+        while True:
+            try:
+                await self._bus.js.publish(self._subject, payload, timeout=ACK_TIMEOUT_S, headers=headers)
+            except JetStreamError:
+                await self._make_stream()
+            except (nats.errors.Error, TimeoutError):
+                await asyncio.sleep(RETRY_S)
+            else:
+                return
+
+    async def _make_stream(self) -> None:
+        try:
+            await ensure_log_stream(self._bus)
+        except UnavailableError:
+            await asyncio.sleep(RETRY_S)
+
+    def _tell_dropped(self) -> None:
+        if self.dropped > self._dropped_told:
+            count, self._dropped_told = self.dropped - self._dropped_told, self.dropped
+            logger.bind(dropped=count, dropped_in_all=self.dropped).warning("log records dropped: the buffer was full")
+
+
+class _ToLoguru(logging.Handler):
+    """Hands the records of `logging` (uvicorn, litestar, nats) to loguru."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        level: str | int = record.levelname if record.levelname in LEVELS else record.levelno
+        logger.bind(logger=record.name).opt(exception=record.exc_info).log(level, record.getMessage())
+
+
+def _json_safe(value: object) -> object:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, list | tuple):
+        return [_json_safe(item) for item in value[:100]]
+    if isinstance(value, dict):
+        return {str(key): _json_safe(item) for key, item in list(value.items())[:100]}
+    return str(value)[:MAX_FIELD_CHARS]
+
+
+def _text_format(component: str, component_id: str) -> str:
+    return (
+        "<green>{time:HH:mm:ss.SSS}</green> <level>{level: <7}</level> "
+        f"<cyan>{component}/{component_id}</cyan> "
+        "{message} <dim>{extra}</dim>\n{exception}"
+    )

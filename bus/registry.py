@@ -1,0 +1,212 @@
+"""The label registry: workers write what they hold into the KV bucket, dispatchers watch it.
+
+A worker's key lives for three heartbeats. Watchers see a put, a delete, or the expiry of a key; after a reconnect
+the watch is made anew, since the old one resumes only many seconds later, and who is missing then is gone.
+"""
+
+import asyncio
+import math
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+import nats.errors
+from loguru import logger
+from nats.js.errors import Error as JetStreamError
+from nats.js.kv import KeyValue
+
+from bus.codec import decode_entry, encode_entry
+from bus.connection import Bus
+from bus.errors import LabelbusError, MalformedError, UnavailableError, reason
+from bus.messages import WorkerEntry
+from bus.streams import ensure_bucket
+
+TTL_HEARTBEATS: Final = 3
+RETRY_S: Final = 0.5
+PUBLISH_TIMEOUT_S: Final = 2.0
+
+
+def ttl_s(heartbeat_s: float) -> int:
+    """Seconds that a worker's key lives; whole ones, and at least one, since the server knows no other."""
+    return max(1, math.ceil(TTL_HEARTBEATS * heartbeat_s))
+
+
+class Registration:
+    """A worker's own key: written when told to and as a heartbeat, deleted at the end.
+
+    Run `run()` as an owned task. `changed()` never waits: changes that come while one is being written are
+    written together.
+    """
+
+    def __init__(self, bus: Bus, worker_id: str, entry: Callable[[], WorkerEntry], *, heartbeat_s: float) -> None:
+        self._bus = bus
+        self._key = bus.subjects.worker_key(worker_id)
+        self._entry = entry
+        self._heartbeat_s = heartbeat_s
+        self._dirty = asyncio.Event()
+        self._registered = asyncio.Event()
+        bus.on_reconnect(self._rewrite)
+
+    def changed(self) -> None:
+        """The entry is not what it was: write it soon."""
+        self._dirty.set()
+
+    async def registered(self) -> None:
+        """Returns once the key has been written for the first time."""
+        await self._registered.wait()
+
+    async def run(self) -> None:
+        """Write the key until cancelled, whatever happens to the server."""
+        failures = 0
+        while True:
+            try:
+                await self._write()
+            except UnavailableError as exc:
+                failures += 1
+                if failures == 1:
+                    logger.bind(reason=str(exc)).warning("registry out of reach; trying again")
+                await asyncio.sleep(RETRY_S)
+                continue
+            if failures:
+                logger.bind(failures=failures).info("registry in reach again")
+                failures = 0
+            self._registered.set()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._heartbeat_s):
+                    await self._dirty.wait()
+
+    async def remove(self) -> None:
+        """Delete the key, so that dispatchers know at once; a server that is away lets it expire instead."""
+        try:
+            kv = await self._bus.js.key_value(self._bus.subjects.bucket)
+            await kv.delete(self._key)
+        except (JetStreamError, nats.errors.Error, TimeoutError) as exc:
+            logger.bind(reason=reason(exc)).warning("key not deleted; it expires by itself")
+
+    async def _write(self) -> None:
+        self._dirty.clear()
+        value = encode_entry(self._entry())
+        subject = f"$KV.{self._bus.subjects.bucket}.{self._key}"
+        try:
+            await self._bus.js.publish(subject, value, timeout=PUBLISH_TIMEOUT_S, msg_ttl=ttl_s(self._heartbeat_s))
+        except JetStreamError:  # no such bucket yet, or one made without TTLs
+            await ensure_bucket(self._bus)
+            await self._publish_again(subject, value)
+        except (nats.errors.Error, TimeoutError) as exc:
+            raise UnavailableError(f"registry: {reason(exc)}") from exc
+
+    async def _publish_again(self, subject: str, value: bytes) -> None:
+        try:
+            await self._bus.js.publish(subject, value, timeout=PUBLISH_TIMEOUT_S, msg_ttl=ttl_s(self._heartbeat_s))
+        except (JetStreamError, nats.errors.Error, TimeoutError) as exc:
+            raise UnavailableError(f"registry: {reason(exc)}") from exc
+
+    async def _rewrite(self) -> None:
+        self.changed()
+
+
+class RegistryWatch:
+    """Calls `on_entry` and `on_gone` as workers come, change and go. Run `run()` as an owned task.
+
+    `on_reach(False)` says that the registry cannot be read; the workers known by then are not reported gone.
+    A value that is no entry is counted in `malformed`, logged and otherwise ignored.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        *,
+        on_entry: Callable[[WorkerEntry], None],
+        on_gone: Callable[[str], None],
+        on_reach: Callable[[bool], None],
+    ) -> None:
+        self._bus = bus
+        self._on_entry = on_entry
+        self._on_gone = on_gone
+        self._on_reach = on_reach
+        self._known: set[str] = set()
+        self._renew = asyncio.Event()
+        self._synced = asyncio.Event()
+        self.malformed = 0
+        bus.on_reconnect(self._reconnected)
+
+    async def synced(self) -> None:
+        """Returns once the whole registry has been read for the first time."""
+        await self._synced.wait()
+
+    async def run(self) -> None:
+        """Watch until cancelled, through every loss of the server or the bucket."""
+        in_reach = True
+        while True:
+            self._renew.clear()
+            try:
+                kv = await ensure_bucket(self._bus)
+                await self._watch(kv)
+                in_reach = True
+            except (UnavailableError, JetStreamError, nats.errors.Error, TimeoutError) as exc:
+                if in_reach:
+                    logger.bind(reason=reason(exc)).warning("registry out of reach; trying again")
+                in_reach = False
+                self._on_reach(False)
+                await self._wait_for_renewal(RETRY_S)
+
+    async def _watch(self, kv: KeyValue) -> None:
+        watcher = await kv.watch(self._bus.subjects.worker_keys)
+        renewal = asyncio.create_task(self._renew.wait())
+        try:
+            seen: set[str] | None = set()
+            while True:
+                update = asyncio.ensure_future(watcher._updates.get())  # noqa: SLF001  # `updates()` times out instead
+                await asyncio.wait((update, renewal), return_when=asyncio.FIRST_COMPLETED)
+                if renewal.done():
+                    update.cancel()
+                    return
+                entry = update.result()
+                if entry is None:  # the snapshot is whole
+                    if seen is not None:
+                        self._forget(self._known - seen)
+                        seen = None
+                    self._on_reach(True)
+                    self._synced.set()
+                elif isinstance(entry, KeyValue.Entry):
+                    worker_id = self._apply(entry)
+                    if seen is not None and worker_id in self._known:
+                        seen.add(worker_id)
+        finally:
+            renewal.cancel()
+            await _stop(watcher)
+
+    def _apply(self, entry: KeyValue.Entry) -> str:
+        try:
+            worker_id = self._bus.subjects.worker_of_key(entry.key)
+            if entry.operation in ("DEL", "PURGE") or not entry.value:
+                self._forget({worker_id} & self._known)
+                return worker_id
+            worker = decode_entry(entry.value)
+            if worker.worker_id != worker_id:
+                raise MalformedError(f"the entry at {entry.key} names the worker {worker.worker_id}")
+        except LabelbusError as exc:
+            self.malformed += 1
+            logger.bind(key=entry.key, reason=str(exc)).warning("registry value ignored")
+            return ""
+        self._known.add(worker_id)
+        self._on_entry(worker)
+        return worker_id
+
+    def _forget(self, worker_ids: set[str]) -> None:
+        for worker_id in worker_ids:
+            self._known.discard(worker_id)
+            self._on_gone(worker_id)
+
+    async def _reconnected(self) -> None:
+        self._renew.set()
+
+    async def _wait_for_renewal(self, timeout_s: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._renew.wait()
+
+
+async def _stop(watcher: KeyValue.KeyWatcher) -> None:
+    with suppress(nats.errors.Error, JetStreamError):  # the connection went first
+        await watcher.stop()  # type: ignore[no-untyped-call]

@@ -1,0 +1,148 @@
+import asyncio
+import contextlib
+import json
+
+import pytest
+
+from bus.connection import Bus, connect
+from bus.messages import WorkerEntry
+from bus.registry import Registration, RegistryWatch, ttl_s
+from tests.conftest import own_bus
+
+pytestmark = pytest.mark.nats
+DEADLINE_S = 30
+
+
+class Seen:
+    """What a watch reported, to be waited for."""
+
+    def __init__(self, bus: Bus) -> None:
+        self.entries: dict[str, WorkerEntry] = {}
+        self.gone: list[str] = []
+        self.reach: list[bool] = []
+        self._changed = asyncio.Event()
+        self.watch = RegistryWatch(bus, on_entry=self._entry, on_gone=self._gone, on_reach=self._reach)
+
+    def _entry(self, entry):
+        self.entries[entry.worker_id] = entry
+        self._changed.set()
+
+    def _gone(self, worker_id):
+        self.entries.pop(worker_id)
+        self.gone.append(worker_id)
+        self._changed.set()
+
+    def _reach(self, reach):
+        self.reach.append(reach)
+        self._changed.set()
+
+    async def until(self, condition):
+        async with asyncio.timeout(DEADLINE_S):
+            while not condition():
+                self._changed.clear()
+                await self._changed.wait()
+
+
+@contextlib.asynccontextmanager
+async def running(*coroutines):
+    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def registration(bus, worker_id="w1", heartbeat_s=1.0, entry=None):
+    return Registration(bus, worker_id, entry or (lambda: WorkerEntry(worker_id=worker_id)), heartbeat_s=heartbeat_s)
+
+
+async def test_a_watch_sees_workers_that_were_there_and_those_that_come(bus):
+    early, late, seen = registration(bus, "early"), registration(bus, "late"), Seen(bus)
+    async with running(early.run()):
+        await early.registered()
+        async with running(seen.watch.run()):
+            await seen.watch.synced()
+            assert set(seen.entries) == {"early"}
+            async with running(late.run()):
+                await seen.until(lambda: set(seen.entries) == {"early", "late"})
+
+
+async def test_a_change_is_seen_and_a_removed_key_is_gone(bus):
+    capacity = 1
+    me = registration(bus, entry=lambda: WorkerEntry(worker_id="w1", capacity=capacity), heartbeat_s=60)
+    seen = Seen(bus)
+    async with running(seen.watch.run()):
+        async with running(me.run()):
+            await seen.until(lambda: "w1" in seen.entries)
+            capacity = 7
+            me.changed()
+            await seen.until(lambda: seen.entries["w1"].capacity == 7)
+        await me.remove()
+        await seen.until(lambda: seen.gone == ["w1"])
+
+
+async def test_a_worker_that_stops_beating_expires_and_may_come_back(bus):
+    seen = Seen(bus)
+    async with running(seen.watch.run()):
+        async with running(registration(bus, heartbeat_s=0.3).run()):
+            await seen.until(lambda: "w1" in seen.entries)
+        await seen.until(lambda: seen.gone == ["w1"])
+        async with running(registration(bus, heartbeat_s=0.3).run()):
+            await seen.until(lambda: "w1" in seen.entries)
+
+
+async def test_values_that_are_no_entries_are_counted_and_ignored(bus):
+    seen, me = Seen(bus), registration(bus, "good")
+    async with running(seen.watch.run()):
+        await seen.watch.synced()
+        kv = await bus.js.key_value(bus.subjects.bucket)
+        await kv.put("worker.bad", b"\xff{")
+        await kv.put("worker.liar", b'{"worker_id": "somebody-else"}')
+        await kv.put("worker.any", b"{}")
+        async with running(me.run()):
+            await seen.until(lambda: "good" in seen.entries)
+    assert set(seen.entries) == {"good"}
+    assert seen.watch.malformed == 3
+
+
+async def test_the_value_is_json_for_people(bus):
+    me = registration(bus)
+    async with running(me.run()):
+        await me.registered()
+        kv = await bus.js.key_value(bus.subjects.bucket)
+        entry = await kv.get("worker.w1")
+        assert entry.value is not None
+        assert json.loads(entry.value)["worker_id"] == "w1"
+        assert entry.value.startswith(b'{\n  "')
+
+
+async def test_after_a_restart_of_the_server_the_registry_is_whole_again(nats):
+    async with connect(own_bus(nats.url, "restart"), name="test") as bus:
+        seen, me = Seen(bus), registration(bus, heartbeat_s=20)
+        async with running(seen.watch.run(), me.run()):
+            await seen.until(lambda: "w1" in seen.entries)
+            nats.stop()
+            before = len(seen.reach)
+            nats.start()
+            await seen.until(lambda: True in seen.reach[before:])
+            assert set(seen.entries) == {"w1"}
+            assert seen.gone == []
+            async with running(registration(bus, "w2").run()):
+                await seen.until(lambda: "w2" in seen.entries)
+
+
+async def test_who_went_while_the_server_was_away_is_gone(nats):
+    async with connect(own_bus(nats.url, "away"), name="test") as bus:
+        seen = Seen(bus)
+        async with running(seen.watch.run()):
+            async with running(registration(bus, heartbeat_s=0.3).run()):
+                await seen.until(lambda: "w1" in seen.entries)
+                nats.stop()
+            nats.start()
+            await seen.until(lambda: seen.gone == ["w1"])
+
+
+def test_a_key_lives_three_heartbeats_in_whole_seconds():
+    assert [ttl_s(beat) for beat in (0.1, 1.0, 2.0, 2.1)] == [1, 3, 6, 7]
