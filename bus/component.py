@@ -4,6 +4,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import uvloop
@@ -14,6 +15,7 @@ from bus.logs import LogShipper, set_up_logging
 from bus.settings import BusSettings
 
 LOG_DRAIN_S: Final = 5.0
+HEALTH_TOUCH_S: Final = 2.0
 
 
 class Component:
@@ -32,14 +34,24 @@ async def on_the_bus(settings: BusSettings, *, component: str, component_id: str
     async with connect(settings, name=f"labelbus-{component}-{component_id}") as bus:
         shipper = LogShipper(bus, component=component, component_id=component_id)
         sink = logger.add(shipper.sink, level=settings.log_level, format="{message}", catch=True)
-        shipping = asyncio.create_task(shipper.run(), name="ship logs")
+        background = [asyncio.create_task(shipper.run(), name="ship logs")]
+        if settings.health_file is not None:
+            background.append(asyncio.create_task(touch(settings.health_file), name="health file"))
         try:
             yield Component(bus, component_id, shipper)
         finally:
             logger.remove(sink)
             await shipper.drain(LOG_DRAIN_S)
-            shipping.cancel()
-            await asyncio.gather(shipping, return_exceptions=True)
+            for task in background:
+                task.cancel()
+            await asyncio.gather(*background, return_exceptions=True)
+
+
+async def touch(file: Path) -> None:
+    """Touch the file every few seconds while the event loop turns: a process that hangs is not live."""
+    while True:
+        file.touch()  # noqa: ASYNC240  # a local file: microseconds
+        await asyncio.sleep(HEALTH_TOUCH_S)
 
 
 def run_component(
