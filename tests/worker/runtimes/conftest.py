@@ -74,8 +74,7 @@ def text_graph() -> bytes:
     )
 
 
-def expected_embedding(input_ids: Array, attention_mask: Array) -> Array:
-    """What `embedding_graph` computes, in numpy."""
+def mean_of_rows(input_ids: Array, attention_mask: Array) -> Array:
     weights = attention_mask[..., None].astype(np.float32)
     embedding: Array = (TABLE[input_ids] * weights).sum(axis=1) / weights.sum(axis=1)
     return embedding
@@ -136,3 +135,21 @@ def triton_files() -> LocalTritonFiles:
     if not isinstance(found, LocalTritonFiles):
         pytest.skip(found.reason)
     return found
+
+
+@pytest.fixture
+def embed() -> Callable[[Array, Array], Array]:
+    """What the embedding graph computes of input_ids and attention_mask, in numpy."""
+    return mean_of_rows
+
+
+@pytest.fixture
+def text_entry() -> dict[str, Any]:
+    """For `write_entry`: a graph that gives back the text it gets."""
+    return {"graph": text_graph(), "config": TEXT_CONFIG}
+
+
+@pytest.fixture
+def wrong_output_config() -> str:
+    """For `write_entry`: a configuration with an output that the embedding graph has not."""
+    return EMBEDDING_CONFIG.format(dim=DIM, max_batch_size=MAX_BATCH_SIZE).replace("sentence_embedding", "other")
