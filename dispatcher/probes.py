@@ -35,7 +35,7 @@ class Watched(msgspec.Struct):
 class Probes:
     """Run `run()` as an owned task; `on_gone` is called with a worker that is gone or hangs."""
 
-    TOKEN_PREFIX: ClassVar[str] = "p-"
+    MARK: ClassVar[str] = "p-"
 
     def __init__(self, bus: Bus, *, reply_to: Callable[[str], str], on_gone: Callable[[str], None]) -> None:
         self._bus = bus
@@ -108,7 +108,7 @@ class Probes:
     async def _ask(self, worker_id: str) -> None:
         try:
             await self._bus.nc.publish(
-                self._bus.subjects.ping(worker_id), reply=self._reply_to(f"{self.TOKEN_PREFIX}{worker_id}")
+                self._bus.subjects.ping(worker_id), reply=self._reply_to(f"{self.MARK}{worker_id}")
             )
         except nats.errors.Error as exc:
             logger.bind(worker=worker_id, reason=reason(exc)).debug("probe not sent")

@@ -189,8 +189,8 @@ class DispatcherService:
 
     async def _on_reply(self, msg: Msg) -> None:
         token = msg.subject.rpartition(".")[2]
-        no_responders = bool(msg.headers) and msg.headers.get("Status") == NO_RESPONDERS
-        if token.startswith(Probes.TOKEN_PREFIX):
+        no_responders = msg.headers is not None and msg.headers.get("Status") == NO_RESPONDERS
+        if token.startswith(Probes.MARK):
             self._on_probe(token, msg, no_responders)
             return
         number = int(token) if token.isascii() and token.isdigit() else -1
@@ -242,7 +242,7 @@ class DispatcherService:
         await self._do(finished.commands)
 
     def _on_probe(self, token: str, msg: Msg, no_responders: bool) -> None:
-        worker_id = token.removeprefix(Probes.TOKEN_PREFIX)
+        worker_id = token.removeprefix(Probes.MARK)
         if no_responders:
             self._gone(worker_id)
             return
@@ -323,7 +323,9 @@ class DispatcherService:
         self._do_soon(self.router.cancel(self._loop.time(), task_id))
         self._settle(
             flight,
-            error=DeadlineError(f"no answer before the deadline; the task was {where}. Give it more time, or add workers"),
+            error=DeadlineError(
+                f"no answer before the deadline; the task was {where}. Give it more time, or add workers"
+            ),
             worker_id=(flight.last.worker_id or "") if flight.last else "",
         )
 

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
@@ -17,16 +17,17 @@ class DispatcherSettings(BusSettings, frozen=True, kw_only=True):
     http_host: Annotated[str, Meta(description="Address that the gateway listens on.")] = "127.0.0.1"
     http_port: Annotated[int, Meta(description="Port of the gateway; 0: a free one.", ge=0, le=65535)] = 8080
     policy: Annotated[
-        str, Meta(description="affinity: to a worker that holds the label; random: to whoever is free.", pattern="^(affinity|random)$")
+        Literal["affinity", "random"],
+        Meta(description="affinity: to a worker that holds the label; random: to whoever is free."),
     ] = "affinity"
     task_timeout_s: Annotated[float, Meta(description="Deadline of a task that names none.", gt=0)] = 60.0
     max_timeout_s: Annotated[float, Meta(description="Longest deadline that a task may ask for.", gt=0)] = 3600.0
     max_body_bytes: Annotated[int, Meta(description="Largest request body.", ge=1024)] = 8 * 1024 * 1024
     max_waiting: Annotated[int, Meta(description="Tasks waiting for a worker, in all.", ge=1)] = 10_000
     max_waiting_per_label: Annotated[int, Meta(description="Tasks waiting for a worker, of one label.", ge=1)] = 2_000
-    convert_idle_s: Annotated[
-        float, Meta(description="A conversion that is silent for so long is given up.", gt=0)
-    ] = 60.0
+    convert_idle_s: Annotated[float, Meta(description="A conversion that is silent for so long is given up.", gt=0)] = (
+        60.0
+    )
     drain_s: Annotated[float, Meta(description="How long to answer running requests after SIGTERM.", ge=0)] = 30.0
     cpu_prof: Annotated[Path | None, Meta(description="Write a CPU profile (pstats) to this file at the end.")] = None
 

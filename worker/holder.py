@@ -38,13 +38,22 @@ class LabelHolder:
     """Loads labels into the runtime as tasks need them, and gives others up for them.
 
     A load is an owned task of its own: that who asked for it goes away does not disturb those who joined.
-    `on_change` is called after each change of what is held.
+    `on_load` is called with a label about to be loaded, `on_change` after each change of what is held.
     """
 
-    def __init__(self, cache: LabelCache, runtime: Runtime, tasks: asyncio.TaskGroup, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        cache: LabelCache,
+        runtime: Runtime,
+        tasks: asyncio.TaskGroup,
+        *,
+        on_load: Callable[[str], None],
+        on_change: Callable[[], None],
+    ) -> None:
         self.cache: Final = cache
         self._runtime = runtime
         self._tasks = tasks
+        self._on_load = on_load
         self._on_change = on_change
         self._loads: dict[str, asyncio.Future[None]] = {}
         self._backoff: dict[str, Backoff] = {}
@@ -111,6 +120,7 @@ class LabelHolder:
                 self.cache.unloaded(evict, label)
                 self._on_change()
             began = time.monotonic()
+            self._on_load(label)
             await self._runtime.load(label)
             load_ms = _since_ms(began)
         except Exception as exc:  # noqa: BLE001  # whatever it is must reach those who wait

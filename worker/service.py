@@ -30,7 +30,8 @@ from worker.holder import LabelHolder, Use
 from worker.presence import Presence
 from worker.runtimes.protocol import Runtime
 from worker.settings import WorkerSettings
-from worker.tasks import TaskContext, TaskType
+from worker.tasks import Limits, TaskContext, TaskType
+from worker.tokens import Tokens
 
 RESULT_OVERHEAD_BYTES: Final = 16 * 1024
 """Room in a message for everything in a Result but its output: a state with some hundred labels."""
@@ -47,6 +48,8 @@ class WorkerService:
         self._worker_id = worker_id
         self._runtime = runtime
         self._task_types = task_types
+        self._limits = Limits(max_texts=settings.max_texts, max_text_chars=settings.max_text_chars)
+        self._tokens = Tokens(settings.model_repository, held=settings.capacity + 1)
         self._cache = LabelCache(settings.capacity)
         self._slots = asyncio.Semaphore(settings.slots)
         self._clocks = SenderClocks()
@@ -74,11 +77,17 @@ class WorkerService:
 
         Raises `RuntimeUnavailableError` if the runtime does not start.
         """
-        await self._runtime.start()
+        self._runtime.on_labels_lost(lambda labels: self._holder.lost(labels))
         try:
+            await self._runtime.start()
             async with asyncio.TaskGroup() as self._tasks:
-                self._holder = LabelHolder(self._cache, self._runtime, self._tasks, self._presence.labels_changed)
-                self._runtime.on_labels_lost(self._holder.lost)
+                self._holder = LabelHolder(
+                    self._cache,
+                    self._runtime,
+                    self._tasks,
+                    on_load=self._tokens.forget,
+                    on_change=self._presence.labels_changed,
+                )
                 background = [
                     self._tasks.create_task(self._presence.run(), name="presence"),
                     self._tasks.create_task(self._registration.run(), name="registration"),
@@ -164,9 +173,13 @@ class WorkerService:
             async with self._slots:
                 _check_deadline(task, deadline_ms)
                 began = time.monotonic()
-                timeout_s = (deadline_ms - _now_ms()) / 1000 if task.deadline_ms else None
                 context = TaskContext(
-                    task_id=task.task_id, label=task.label, runtime=self._runtime, timeout_s=timeout_s
+                    task_id=task.task_id,
+                    label=task.label,
+                    runtime=self._runtime,
+                    tokens=self._tokens,
+                    limits=self._limits,
+                    deadline=began + (deadline_ms - _now_ms()) / 1000 if task.deadline_ms else None,
                 )
                 output = await task_type.run(context, parameters)
                 ended = time.monotonic()

@@ -8,11 +8,10 @@ from msgspec import Meta
 
 from bus.errors import InvalidInputError
 from bus.names import check_worker_id
-from bus.settings import BusSettings
 from worker.runtimes.settings import RuntimeSettings
 
 
-class WorkerSettings(BusSettings, RuntimeSettings, frozen=True, kw_only=True):
+class WorkerSettings(RuntimeSettings, frozen=True, kw_only=True):
     """One worker: its name, how much it holds and does at once, and its runtime."""
 
     worker_id: Annotated[str, Meta(description="Name on the bus; made from host and process when empty.")] = ""

@@ -9,6 +9,7 @@ against the type by the time the handler runs, and the label is loaded. A handle
 """
 
 import inspect
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from types import ModuleType
 from typing import Any, Final, get_type_hints
@@ -18,15 +19,30 @@ import msgspec
 from bus.errors import BadParametersError, InvalidInputError, MalformedError, reason
 from bus.names import check_task_type
 from worker.runtimes.protocol import Runtime
+from worker.tokens import Tokens
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What one task may ask for."""
+
+    max_texts: int = 1024
+    max_text_chars: int = 100_000
 
 
 class TaskContext(msgspec.Struct, frozen=True, kw_only=True):
-    """What a handler may use: its label, which is loaded, the runtime, and the time that is left (seconds)."""
+    """What a handler may use: its label, which is loaded, the runtime and the tokenizers. `deadline` is monotonic."""
 
     task_id: str
     label: str
     runtime: Runtime
-    timeout_s: float | None = None
+    tokens: Tokens
+    limits: Limits
+    deadline: float | None = None
+
+    @property
+    def timeout_s(self) -> float | None:
+        """Seconds that are left; None: as long as it takes."""
+        return None if self.deadline is None else max(0.001, self.deadline - time.monotonic())
 
 
 Handler = Callable[[TaskContext, Any], Awaitable[Any]]

@@ -9,7 +9,9 @@ from msgspec import Meta
 class RunTask(msgspec.Struct, frozen=True, kw_only=True):
     """A task. `parameters_json` is the JSON that the task type takes, as text or as it is."""
 
-    task_type: Annotated[str, Meta(description="embed_texts, infer, sample_task, or one's own", examples=["embed_texts"])]
+    task_type: Annotated[
+        str, Meta(description="embed_texts, infer, sample_task, or one's own", examples=["embed_texts"])
+    ]
     label: Annotated[
         str, Meta(description="The model, with / or --", examples=["sentence-transformers/all-MiniLM-L6-v2"])
     ]

@@ -1,10 +1,9 @@
 """Whatever happens in whatever order, the router keeps its promises."""
 
-import os
 import random
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
