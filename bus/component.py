@@ -26,6 +26,8 @@ class Component:
         self.id: Final = component_id
         self.shipper: Final = shipper
         self.stopping: Final = asyncio.Event()
+        self.ready: Final = asyncio.Event()
+        """Set by the main function once it can do its work; the health file appears then."""
 
 
 @asynccontextmanager
@@ -34,24 +36,18 @@ async def on_the_bus(settings: BusSettings, *, component: str, component_id: str
     async with connect(settings, name=f"labelbus-{component}-{component_id}") as bus:
         shipper = LogShipper(bus, component=component, component_id=component_id)
         sink = logger.add(shipper.sink, level=settings.log_level, format="{message}", catch=True)
+        it = Component(bus, component_id, shipper)
         background = [asyncio.create_task(shipper.run(), name="ship logs")]
         if settings.health_file is not None:
-            background.append(asyncio.create_task(touch(settings.health_file), name="health file"))
+            background.append(asyncio.create_task(_touch(settings.health_file, it.ready), name="health file"))
         try:
-            yield Component(bus, component_id, shipper)
+            yield it
         finally:
             logger.remove(sink)
             await shipper.drain(LOG_DRAIN_S)
             for task in background:
                 task.cancel()
             await asyncio.gather(*background, return_exceptions=True)
-
-
-async def touch(file: Path) -> None:
-    """Touch the file every few seconds while the event loop turns: a process that hangs is not live."""
-    while True:
-        file.touch()  # noqa: ASYNC240  # a local file: microseconds
-        await asyncio.sleep(HEALTH_TOUCH_S)
 
 
 def run_component(
@@ -76,6 +72,15 @@ def run_component(
 def run_loop(main: Coroutine[Any, Any, None]) -> None:
     """`asyncio.run` on uvloop."""
     uvloop.run(main)
+
+
+async def _touch(file: Path, ready: asyncio.Event) -> None:
+    """Touch the file every few seconds while the event loop turns: a process that hangs is not live."""
+    file.unlink(missing_ok=True)  # of an earlier life
+    await ready.wait()
+    while True:
+        file.touch()
+        await asyncio.sleep(HEALTH_TOUCH_S)
 
 
 def _stop(component: Component, number: signal.Signals) -> None:

@@ -43,6 +43,7 @@ async def serve(component: Component, settings: DispatcherSettings) -> None:
     conversions = Conversions(component.bus, idle_s=settings.convert_idle_s)
     app = make_app(component.bus, service, conversions, max_body_bytes=settings.max_body_bytes)
     server = Gateway(
+        component.ready,
         uvicorn.Config(
             app,
             host=settings.http_host,
@@ -55,7 +56,7 @@ async def serve(component: Component, settings: DispatcherSettings) -> None:
             server_header=False,
             date_header=False,
             timeout_graceful_shutdown=int(settings.drain_s),
-        )
+        ),
     )
     end = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
@@ -79,7 +80,11 @@ async def serve(component: Component, settings: DispatcherSettings) -> None:
 
 
 class Gateway(uvicorn.Server):
-    """Uvicorn without its signal handlers (the component has its own), telling where it listens."""
+    """Uvicorn without its signal handlers (the component has its own), which tells where it listens."""
+
+    def __init__(self, ready: asyncio.Event, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._ready = ready
 
     def capture_signals(self) -> nullcontext[None]:  # type: ignore[override]  # any context manager will do
         """Leave signals alone."""
@@ -92,6 +97,7 @@ class Gateway(uvicorn.Server):
             for socket in server.sockets:
                 host, port = socket.getsockname()[:2]
                 logger.bind(url=f"http://{host}:{port}").info("gateway listening")
+                self._ready.set()
 
 
 async def _stop(stopping: asyncio.Event, server: uvicorn.Server) -> None:

@@ -22,7 +22,7 @@ def run(settings: WorkerSettings) -> int:
     async def main(component: Component) -> None:
         runtime = make_runtime(settings)
         service = WorkerService(component.bus, settings, worker_id, runtime, task_types)
-        await service.run(component.stopping)
+        await service.run(component.stopping, component.ready)
 
     return run_component(settings, component="worker", component_id=worker_id, main=main)
 

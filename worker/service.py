@@ -72,8 +72,8 @@ class WorkerService:
         self._holder: LabelHolder
         self.malformed = 0
 
-    async def run(self, stopping: asyncio.Event) -> None:
-        """Serve until `stopping`; tasks that are running then have `drain_s` to finish.
+    async def run(self, stopping: asyncio.Event, ready: asyncio.Event) -> None:
+        """Serve until `stopping`; tasks that are running then have `drain_s` to finish. Sets `ready` when registered.
 
         Raises `RuntimeUnavailableError` if the runtime does not start.
         """
@@ -95,7 +95,10 @@ class WorkerService:
                 subjects = self._bus.subjects
                 direct = await self._bus.nc.subscribe(subjects.task(self._worker_id), cb=self._on_task)
                 await self._bus.nc.subscribe(subjects.ping(self._worker_id), cb=self._on_ping)
+                registered = self._tasks.create_task(self._registration.registered(), name="registered")
+                registered.add_done_callback(lambda done: None if done.cancelled() else ready.set())
                 await stopping.wait()
+                registered.cancel()
                 await self._drain()
                 for task in background:
                     task.cancel()
