@@ -5,6 +5,7 @@ import sys
 from typing import Final
 
 import click
+from loguru import logger
 
 from bus.version import labelbus_version
 
@@ -56,6 +57,8 @@ class LazyGroup(click.Group):
 @click.version_option(labelbus_version(), prog_name="labelbus")
 def main() -> None:
     """A task bus that sends each task to a worker which already holds its label."""
+    logger.remove()  # components set their own up; commands for people speak for themselves
+    logger.add(sys.stderr, level="WARNING", format="<level>{level: <7}</level> {message} <dim>{extra}</dim>")
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ def all_checks(*, nats_url: str, model_repository: Path) -> Iterator[Check]:
     """Every check, one after the other; none raises."""
     checks: list[Callable[[], Check]] = [
         python,
-        *(lambda extra=extra: packages(extra) for extra in EXTRAS),  # type: ignore[misc]  # a default binds it
+        *(lambda extra=extra: packages(extra) for extra in EXTRAS),
         torch_build,
         numpy_for_triton,
         nats_binary,
