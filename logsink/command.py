@@ -47,7 +47,7 @@ _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 )
 @click.option("--tail", "-n", type=click.IntRange(min=0), metavar="N", help="Only the last N records that fit.")
 @click.option("--json", "as_json", is_flag=True, help="JSON lines as they are in the files.")
-def logs_command(
+def command(
     folder: Path,
     follow: bool,
     worker: str,

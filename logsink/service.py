@@ -56,12 +56,13 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LogSink:
-    """Writes the log stream to files until `stopping` is set. `run` may be called once."""
+    """Writes the log stream to files until `stopping` is set; sets `ready` once it does. `run` may be called once."""
 
-    def __init__(self, bus: Bus, settings: LogsinkSettings, stopping: asyncio.Event) -> None:
+    def __init__(self, bus: Bus, settings: LogsinkSettings, stopping: asyncio.Event, ready: asyncio.Event) -> None:
         self._bus = bus
         self._settings = settings
         self._stopping = stopping
+        self._ready = ready
         self._folder: LogFolder | None = None
         self._puller: Puller | None = None
         self._renew = asyncio.Event()
@@ -158,6 +159,7 @@ class LogSink:
         )
         self._well()
         await puller.start()
+        self._ready.set()
         try:
             while not self._stopping.is_set() and not self._renew.is_set():
                 await self._clean_up(folder)

@@ -26,6 +26,8 @@ from labelbus.commands.labels import holders_of, labels_table
 from labelbus.registry_view import entries_of
 from labelbus.stack.settings import StackSettings
 from labelbus.stack.stack import Stack, running_stack
+from logsink.reader import Filter, LogReader
+from logsink.render import to_text
 
 MODEL: Final = "sentence-transformers/all-MiniLM-L6-v2"
 
@@ -141,7 +143,9 @@ async def _embed(console: Console, client: AsyncClient) -> list[list[float]]:
 async def _burst(console: Console, parts: Stack, client: AsyncClient) -> None:
     texts = [f"sentence number {number} of a longer text" for number in range(BURST_TEXTS)]
     results: list[TaskResult] = []
-    with Progress(TextColumn("  tasks"), BarColumn(), TextColumn("{task.completed}/{task.total}"), console=console) as bar:
+    with Progress(
+        TextColumn("  tasks"), BarColumn(), TextColumn("{task.completed}/{task.total}"), console=console
+    ) as bar:
         shown = bar.add_task("tasks", total=BURST)
 
         async def one() -> None:
@@ -179,7 +183,9 @@ def _cosine(one: list[float], other: list[float]) -> float:
 
 
 async def _logs(console: Console, parts: Stack) -> None:
-    raise NotImplementedError
+    reader = LogReader(parts.log_folder, Filter())
+    for line in await asyncio.to_thread(lambda: list(reader.history(LAST_LOG_LINES))):
+        console.print("  " + to_text(line, colour=False), soft_wrap=True, markup=False)
 
 
 command: click.Command = settings_command(
