@@ -67,8 +67,8 @@ class ConverterService:
         self._stopping = False
         self.malformed = 0
 
-    async def run(self, stopping: asyncio.Event) -> None:
-        """Serve until `stopping` is set, then give what runs `drain_timeout_s`, and answer everyone.
+    async def run(self, stopping: asyncio.Event, ready: asyncio.Event) -> None:
+        """Set `ready` and serve until `stopping` is set, then give what runs `drain_timeout_s`, and answer everyone.
 
         Raises `UnavailableError` if the model repository cannot be written.
         """
@@ -81,6 +81,7 @@ class ConverterService:
         )
         await self._bus.nc.flush()
         logger.bind(model_repository=str(root), subject=self._bus.subjects.convert).info("converter ready")
+        ready.set()
         try:
             await stopping.wait()
         finally:
