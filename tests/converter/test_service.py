@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from nats.errors import NoRespondersError
 
 from bus.codec import decode_convert_reply, decode_progress, encode_convert_request
 from bus.connection import connect
@@ -85,24 +84,15 @@ async def running(settings, repository, models, **fields):
         it = Running(service, stopping, asking)
         await asking.nc.subscribe(asking.subjects.convert_event("*"), cb=it.hear)
         await asking.nc.flush()
-        task = asyncio.create_task(service.run(stopping))
+        ready = asyncio.Event()
+        task = asyncio.create_task(service.run(stopping, ready))
         try:
             async with asyncio.timeout(30):
-                # Whoever asks before the subscription stands gets "no responders" at once.
-                while (await _malformed_code(it)) is None:
-                    assert not task.done(), task.exception()
-            it.service.malformed = 0
+                await ready.wait()
             yield it
         finally:
             stopping.set()
             await asyncio.wait_for(task, 60)
-
-
-async def _malformed_code(it):
-    try:
-        return (await it.send(b"\xff")).error_code
-    except NoRespondersError:
-        return None
 
 
 @pytest.fixture
