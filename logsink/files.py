@@ -10,7 +10,7 @@ write or the next start does it.
 
 import fcntl
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
@@ -40,12 +40,12 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     lines: Lines
 
 
-class Written(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of a batch. `again`: messages that the files had already."""
+class Tally(msgspec.Struct, kw_only=True):
+    """What is on the disk since the start: records, those of them that were unreadable, messages passed over."""
 
-    records: int
-    unreadable: int
-    again: int
+    records: int = 0
+    unreadable: int = 0
+    again: int = 0
 
 
 class LogFolder:
@@ -55,7 +55,8 @@ class LogFolder:
         self.path: Final = path
         self._limit_bytes = limit_bytes
         self._lock_fd = lock_fd
-        self._writers = {source: Writer.recover(path, source) for source in sources(path)}
+        self.tally: Final = Tally()
+        self._writers = {source: Writer.recover(path, source, self.tally) for source in sources(path)}
 
     @property
     def highest_seq(self) -> int:
@@ -76,25 +77,20 @@ class LogFolder:
         except OSError as exc:
             raise _cannot(self.path, exc) from exc
 
-    def write(self, entries: Sequence[Entry]) -> Written:
+    def write(self, entries: Sequence[Entry]) -> None:
         """Put messages on the disk, in order; when it returns, they survive a loss of power.
 
-        Raises `UnavailableError` if the disk refuses; then what has not been written is to be tried again, and the
-        same batch may be: messages that are there already are passed over.
+        Raises `UnavailableError` if the disk refuses; then the same batch is to be tried again: messages that are
+        there already are passed over.
         """
         touched: dict[Source, Writer] = {}
-        records = unreadable = again = 0
         try:
             for entry in entries:
                 writer = self._writers.get(entry.source)
                 if writer is None:
-                    writer = self._writers[entry.source] = Writer(self.path / entry.source.folder)
+                    writer = self._writers[entry.source] = Writer(self.path / entry.source.folder, self.tally)
                 touched[entry.source] = writer
-                if not writer.add(entry, self._limit_bytes):
-                    again += 1
-                    continue
-                records += entry.lines.records
-                unreadable += entry.lines.unreadable
+                writer.add(entry, self._limit_bytes)
             for writer in touched.values():
                 writer.commit()
         except OSError as exc:
@@ -104,7 +100,6 @@ class LogFolder:
         for source in touched:  # the most recently used last
             self._writers[source] = self._writers.pop(source)
         self._close_some()
-        return Written(records=records, unreadable=unreadable, again=again)
 
     def clean_up(self, *, today: date, keep_days: int, keep_bytes: int) -> list[LogFile]:
         """Remove what is older or more than is kept; the files that went. `UnavailableError` if it cannot be done."""
@@ -158,41 +153,45 @@ def open_folder(path: Path, *, limit_bytes: int) -> LogFolder:
 class Writer:
     """The files of one source, of which the last is written to. Its methods raise `OSError`."""
 
-    def __init__(self, folder: Path, *, place: Place | None = None, size_bytes: int = 0, last_seq: int = 0) -> None:
+    def __init__(
+        self, folder: Path, tally: Tally, *, place: Place | None = None, size_bytes: int = 0, last_seq: int = 0
+    ) -> None:
         self._folder = folder
+        self._tally = tally
         self._place = place
         self._size_bytes = size_bytes
         self.last_seq = last_seq
         self._fd: int | None = None
         self._unsure = False  # there may be bytes after `size_bytes`
-        self._waiting: list[bytes] = []
+        self._waiting: list[Lines] = []
         self._waiting_bytes = 0
         self._waiting_seq = last_seq
 
     @classmethod
-    def recover(cls, root: Path, source: Source) -> "Writer":
+    def recover(cls, root: Path, source: Source, tally: Tally) -> "Writer":
         """The writer that goes on where the files end; a message that was cut off is removed from them."""
         folder = root / source.folder
         found = places(folder)
         if not found:
-            return cls(folder)
+            return cls(folder, tally)
         newest = _cut(folder / found[-1].file)
         last_seq = newest.seq
         for place in reversed(found[:-1]):  # the newest may have held nothing but half a message
             if last_seq:
                 break
             last_seq = _cut(folder / place.file).seq
-        return cls(folder, place=found[-1], size_bytes=newest.size_bytes, last_seq=last_seq)
+        return cls(folder, tally, place=found[-1], size_bytes=newest.size_bytes, last_seq=last_seq)
 
     @property
     def opened(self) -> bool:
         """True while it holds a file descriptor."""
         return self._fd is not None
 
-    def add(self, entry: Entry, limit_bytes: int) -> bool:
-        """Take a message for the next commit, which comes first if it belongs into a new file. False: it is there."""
+    def add(self, entry: Entry, limit_bytes: int) -> None:
+        """Take a message for the next commit, which comes first if it belongs into a new file."""
         if entry.seq <= self._waiting_seq:
-            return False
+            self._tally.again += 1
+            return
         data = entry.lines.data
         place = next_place(
             self._place,
@@ -205,10 +204,9 @@ class Writer:
             self.commit()
             self.close()
             self._place, self._size_bytes, self._unsure = place, 0, False
-        self._waiting.append(data)
+        self._waiting.append(entry.lines)
         self._waiting_bytes += len(data)
         self._waiting_seq = entry.seq
-        return True
 
     def commit(self) -> None:
         """Put on the disk what was added."""
@@ -216,13 +214,15 @@ class Writer:
             return
         fd = self._open()
         self._unsure = True
-        rest = memoryview(b"".join(self._waiting))
+        rest = memoryview(b"".join([lines.data for lines in self._waiting]))
         while rest:
             rest = rest[os.write(fd, rest) :]
         os.fsync(fd)
         self._unsure = False
         self._size_bytes += self._waiting_bytes
         self.last_seq = self._waiting_seq
+        self._tally.records += sum(lines.records for lines in self._waiting)
+        self._tally.unreadable += sum(lines.unreadable for lines in self._waiting)
         self._forget()
 
     def roll_back(self) -> None:
@@ -304,7 +304,7 @@ def _cut(path: Path) -> WholeEnd:
     return end
 
 
-def _ends(fd: int, size: int) -> Iterable[WholeEnd | None]:
+def _ends(fd: int, size: int) -> Iterator[WholeEnd | None]:
     tail = _TAIL_BYTES
     while True:
         offset = max(0, size - tail)
