@@ -11,7 +11,6 @@ the disk refuses, the portion at hand is tried again and again and the rest wait
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, Literal, TypeVar
@@ -19,19 +18,19 @@ from typing import Any, Final, Literal, TypeVar
 import msgspec
 import nats.errors
 from loguru import logger
-from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy
+from nats.js.api import ConsumerInfo
 from nats.js.errors import Error as JetStreamError
-from nats.js.errors import NotFoundError
 
 from bus.connection import Bus
 from bus.errors import ConflictError, UnavailableError, reason
-from bus.streams import ensure_log_stream
-from logsink.files import Entry, LogFolder, Tally, open_folder
+from logsink.consumer import renew_consumer
+from logsink.files import LogFolder, open_folder
 from logsink.layout import day_of, source_of_subject
 from logsink.lines import to_lines
-from logsink.position import Position, resume
+from logsink.position import Position
 from logsink.pull import Pulled, Puller
 from logsink.settings import LogsinkSettings
+from logsink.writer import Entry, Tally
 
 RETRY_FIRST_S: Final = 0.5
 RETRY_MOST_S: Final = 10.0
@@ -42,7 +41,6 @@ LOCK_PATIENCE_S: Final = 15.0
 """A sink that is being replaced may still be finishing."""
 
 HOUSEKEEPING_S: Final = 300.0
-ACK_WAIT_S: Final = 120.0
 
 T = TypeVar("T")
 
@@ -90,16 +88,11 @@ class LogSink:
         try:
             folder = self._folder = self._folder or await self._open_folder()
             self.tally = folder.tally
-            set_up = await self._unless_renewed(self._set_up(folder))
+            set_up = await self._unless_renewed(renew_consumer(self._bus, self._settings, folder))
             if set_up is not None:
                 await self._read(folder, *set_up)
         except (nats.errors.Error, JetStreamError, TimeoutError) as exc:
             raise UnavailableError(f"the log stream is out of reach: {reason(exc)}") from exc
-
-    async def _set_up(self, folder: LogFolder) -> tuple[Position, ConsumerInfo]:
-        await ensure_log_stream(self._bus)
-        position = await self._resume(folder)
-        return position, await self._make_consumer(position)
 
     async def _unless_renewed(self, work: Coroutine[Any, Any, T]) -> T | None:
         """What the work gives; None if it was broken off, to stop or since its requests went down with the server."""
@@ -123,48 +116,6 @@ class LogSink:
                 if time.monotonic() > deadline or self._stopping.is_set():
                     raise
                 await self._pause(RETRY_FIRST_S)
-
-    async def _resume(self, folder: LogFolder) -> Position:
-        """Where to go on; kept on the disk, since the consumer that knows it too is about to be removed."""
-        stream, durable = self._bus.subjects.log_stream, self._settings.log_consumer
-        info = await self._bus.js.stream_info(stream)
-        known = folder.position()
-        position = resume(
-            known,
-            stream=stream,
-            created=str(info.created),
-            last_stream_seq=info.state.last_seq,
-            highest_seq=folder.highest_seq,
-        )
-        with suppress(NotFoundError):
-            consumer = await self._bus.js.consumer_info(stream, durable)
-            floor = consumer.ack_floor.stream_seq if consumer.ack_floor else 0
-            position = msgspec.structs.replace(position, written=max(position.written, floor))
-        if position != known:
-            if known is not None and position.base != known.base:
-                logger.bind(stream=stream).warning("the log stream was made anew; going on from its beginning")
-            folder.keep_position(position)
-        return position
-
-    async def _make_consumer(self, position: Position) -> ConsumerInfo:
-        stream, durable = self._bus.subjects.log_stream, self._settings.log_consumer
-        with suppress(NotFoundError):
-            await self._bus.js.delete_consumer(stream, durable)
-        return await self._bus.js.add_consumer(
-            stream,
-            ConsumerConfig(
-                name=durable,
-                durable_name=durable,
-                description="labelbus: the log sink",
-                deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
-                opt_start_seq=position.written + 1,
-                ack_policy=AckPolicy.EXPLICIT,
-                ack_wait=ACK_WAIT_S,
-                max_deliver=-1,
-                filter_subject=self._bus.subjects.log_all,
-                max_ack_pending=4 * self._settings.batch_messages,
-            ),
-        )
 
     async def _read(self, folder: LogFolder, position: Position, consumer: ConsumerInfo) -> None:
         waiting = consumer.num_pending or 0

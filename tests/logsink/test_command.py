@@ -13,9 +13,10 @@ from bus.codec import encode_records
 from bus.errors import InvalidInputError
 from bus.messages import LogRecord
 from logsink.command import logs_command, parse_since
-from logsink.files import Entry, open_folder
+from logsink.files import open_folder
 from logsink.layout import Source
 from logsink.lines import to_lines
+from logsink.writer import Entry
 
 W1 = Source("worker", "w1")
 NOW = datetime(2026, 11, 3, 12, tzinfo=UTC)

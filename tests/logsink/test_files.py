@@ -13,9 +13,10 @@ from bus.codec import encode_records
 from bus.errors import ConflictError, UnavailableError
 from bus.messages import LogRecord
 from logsink import files
-from logsink.files import Entry, open_folder
+from logsink.files import open_folder
 from logsink.layout import Source
 from logsink.lines import to_lines
+from logsink.writer import Entry, Tally, Writer
 
 DAY = date(2026, 11, 3)
 SOURCES = [Source("worker", "w1"), Source("worker", "w2"), Source("dispatcher", "d1")]
@@ -107,7 +108,7 @@ def test_recovery_finds_a_message_longer_than_what_it_reads_first(open_at):
     folder.write([entry(1), entry(2, records=5, pad=60_000)])
     (path,) = (folder.path / "worker.w1").iterdir()
     path.write_bytes(path.read_bytes()[:-10])
-    writer = files.Writer.recover(folder.path, SOURCES[0], files.Tally())
+    writer = Writer.recover(folder.path, SOURCES[0], Tally())
     assert writer.last_seq == 1
     assert numbers(folder.path) == [[1, 0]]
 

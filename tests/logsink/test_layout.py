@@ -2,7 +2,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bus.subjects import Subjects
@@ -42,6 +42,7 @@ def test_a_subject_that_names_nobody_is_the_strangers(subject):
     assert source_of_subject(Subjects(), subject) == STRANGER
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_whatever_the_subject_the_file_lies_in_a_folder_right_under_the_log_folder(rest):
     folder = source_of_subject(Subjects(), f"lb.log.{rest}").folder
@@ -58,6 +59,7 @@ def test_other_folders_are_nobodys(name):
     assert source_of_folder(name) is None
 
 
+@settings(deadline=None)
 @given(st.dates(), st.integers(1, 100_000))
 def test_a_file_names_its_place(day, number):
     assert place_of_file(Place(day, number).file) == Place(day, number)

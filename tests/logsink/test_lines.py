@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bus.codec import decode_record, encode_records
@@ -84,6 +84,7 @@ def test_a_record_on_a_subject_that_names_nobody_is_kept_as_text():
     assert kept["fields"]["subject"] == "lb.log.worker.w1"
 
 
+@settings(deadline=None)
 @given(
     st.binary(max_size=300) | st.lists(st.sampled_from([encode_records([record(1)]), b"x", b"", b"\r"])).map(b"\n".join)
 )
@@ -105,6 +106,7 @@ def file_of(sizes):
     return data, ends
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=5), st.data())
 def test_a_file_cut_anywhere_ends_with_its_last_whole_message(sizes, draw):
     data, ends = file_of(sizes)
@@ -115,6 +117,7 @@ def test_a_file_cut_anywhere_ends_with_its_last_whole_message(sizes, draw):
     assert (end.size_bytes, end.seq) == max(e for e in ends if e[0] <= cut)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=5), st.data())
 def test_a_piece_of_the_file_gives_the_same_end_or_none(sizes, draw):
     data, _ = file_of(sizes)

@@ -6,10 +6,11 @@ import pytest
 from bus.codec import encode_records
 from bus.errors import NotFoundError
 from bus.messages import LogRecord
-from logsink.files import Entry, open_folder
+from logsink.files import open_folder
 from logsink.layout import Source
 from logsink.lines import to_lines
 from logsink.reader import Filter, Line, LogReader
+from logsink.writer import Entry
 
 W1, W2, DISPATCHER = Source("worker", "w1"), Source("worker", "w2"), Source("dispatcher", "d1")
 

@@ -1,6 +1,7 @@
 import asyncio
 import contextlib
 import json
+import signal
 from functools import partial
 
 import pytest
@@ -211,14 +212,15 @@ async def test_a_second_sink_for_the_folder_says_so_and_ends(bus, sink_settings,
         await until(lambda: first.tally.records == 3)
 
 
-async def test_restarts_of_nats_lose_and_double_nothing(nats, tmp_path):
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+async def test_restarts_of_nats_lose_and_double_nothing(nats, tmp_path, how):
     settings = of_bus(own_bus(nats.url, "restarts"), tmp_path)
     async with connect(settings, name="test") as bus:
         await ensure_log_stream(bus)
         async with sinking(settings) as sink:
             for turn in range(3):
                 await publish(bus, range(1000 * turn, 1000 * turn + 1000), each=3)
-                nats.stop()
+                nats.stop(how)
                 nats.start()
                 await until(partial(has_reconnected, bus, turn + 1))
             await until(lambda: sink.tally.records == 3000)
