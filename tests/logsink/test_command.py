@@ -12,7 +12,8 @@ from click.testing import CliRunner
 from bus.codec import encode_records
 from bus.errors import InvalidInputError
 from bus.messages import LogRecord
-from logsink.command import logs_command, parse_since
+from logsink.command import command as logs_command
+from logsink.command import parse_since
 from logsink.files import open_folder
 from logsink.layout import Source
 from logsink.lines import to_lines
@@ -149,7 +150,7 @@ def test_what_is_no_time_is_refused(text):
         parse_since(text, now=NOW)
 
 
-CALL = [sys.executable, "-c", "from logsink.command import logs_command; logs_command()"]
+CALL = [sys.executable, "-c", "from logsink.command import command; command()"]
 
 
 def test_following_shows_what_comes_through_a_rotation_and_ends_with_ctrl_c(log, tmp_path):

@@ -24,7 +24,7 @@ async def sinking(settings):
     """A log sink with a connection of its own, which ends in order."""
     async with connect(settings, name="sink") as bus:
         stopping = asyncio.Event()
-        sink = LogSink(bus, settings, stopping)
+        sink = LogSink(bus, settings, stopping, asyncio.Event())
         task = asyncio.create_task(sink.run())
         try:
             yield sink
@@ -207,7 +207,7 @@ async def test_a_second_sink_for_the_folder_says_so_and_ends(bus, sink_settings,
     async with sinking(sink_settings) as first:
         await until(lambda: first.health.state == "ok")
         with pytest.raises(ConflictError, match="another log sink"):
-            await LogSink(bus, sink_settings, asyncio.Event()).run()
+            await LogSink(bus, sink_settings, asyncio.Event(), asyncio.Event()).run()
         await publish(bus, range(3))
         await until(lambda: first.tally.records == 3)
 
