@@ -79,7 +79,7 @@ class ConverterService:
         subscription = await self._bus.nc.subscribe(
             self._bus.subjects.convert, queue=CONVERTER_GROUP, cb=self._on_message
         )
-        await self._bus.nc.flush()
+        await self._bus.settle()
         logger.bind(model_repository=str(root), subject=self._bus.subjects.convert).info("converter ready")
         ready.set()
         try:

@@ -83,7 +83,7 @@ async def running(settings, repository, models, **fields):
         service = ConverterService(served, own, heartbeat_s=0.05)
         it = Running(service, stopping, asking)
         await asking.nc.subscribe(asking.subjects.convert_event("*"), cb=it.hear)
-        await asking.nc.flush()
+        await asking.settle()
         ready = asyncio.Event()
         task = asyncio.create_task(service.run(stopping, ready))
         try:
