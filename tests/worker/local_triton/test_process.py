@@ -2,12 +2,12 @@
 
 import asyncio
 import os
+import re
 import select
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -47,22 +47,13 @@ def files() -> LocalTritonFiles:
     return found
 
 
-@pytest.fixture(autouse=True)
-def nothing_left_behind() -> Iterator[None]:
-    before = leftovers()
-    yield
-    assert leftovers() <= before
-
-
-def leftovers() -> set[Path]:
-    """Shared memory and folders of any local Triton of this user."""
-    return {*Path("/dev/shm").glob("labelbus-*"), *Path(new_folder_parent()).glob("labelbus-triton-*")}
-
-
-def new_folder_parent() -> Path:
-    folder = new_folder()
-    folder.rmdir()
-    return folder.parent
+def leftovers(everything: dict[int, str]) -> set[Path]:
+    """The folder and the shared memory of these processes, as far as they are still there."""
+    lines = " ".join(everything.values())
+    prefixes = set(re.findall(r"labelbus-[0-9a-f]{12}-", lines))
+    folders = {Path(found) for found in re.findall(r"/[^\0=:]*/labelbus-triton-[^/\0]+", lines)}
+    assert len(prefixes) == len(folders) == 1
+    return {*Path("/dev/shm").glob(f"{prefixes.pop()}*"), *filter(Path.exists, folders)}
 
 
 def session(leader: int) -> dict[int, str]:
@@ -92,7 +83,7 @@ def wait_until_gone(pids: dict[int, str]) -> None:
 
 
 async def loaded(files: LocalTritonFiles, models: Path, folder: Path) -> TritonProcess:
-    process = await TritonProcess.start(files, LocalTritonOptions(model_repository=models), folder)
+    process = await TritonProcess.start(files, LocalTritonOptions(model_repository=models, grace_s=0.5), folder)
     client = TritonRuntime(process.target)
     await client.start()
     await client.load("org/one")
@@ -104,11 +95,13 @@ async def test_stopping_ends_the_server_and_its_stubs(files: LocalTritonFiles, r
     process = await loaded(files, repository, new_folder())
     everything = session(process.guard_pid)
     assert len(everything) == 3
+    assert len(leftovers(everything)) == 2
 
     await process.stop()
     await process.stop()
 
     assert not session(process.guard_pid)
+    assert not leftovers(everything)
     for pid in everything:
         with pytest.raises(ProcessLookupError):  # reaped, too
             os.kill(pid, 0)
@@ -117,11 +110,12 @@ async def test_stopping_ends_the_server_and_its_stubs(files: LocalTritonFiles, r
 async def test_two_beside_each_other_do_not_disturb_each_other(files: LocalTritonFiles, repository: Path) -> None:
     one, two = await asyncio.gather(loaded(files, repository, new_folder()), loaded(files, repository, new_folder()))
     assert one.target != two.target
+    other = session(two.guard_pid)
 
     await one.stop()
 
-    assert len(session(two.guard_pid)) == 3
-    assert leftovers()
+    assert session(two.guard_pid) == other
+    assert len(leftovers(other)) == 2
     await two.stop()
 
 
@@ -137,7 +131,8 @@ async def test_a_killed_guard_takes_the_server_and_its_stubs_along(
 
     await asyncio.to_thread(wait_until_gone, everything)
 
-    await process.wait()  # and sees to the shared memory
+    await process.wait()
+    assert not leftovers(everything)
 
 
 def test_a_killed_worker_takes_its_triton_along(files: LocalTritonFiles, repository: Path) -> None:
@@ -148,6 +143,7 @@ def test_a_killed_worker_takes_its_triton_along(files: LocalTritonFiles, reposit
         assert len(everything) == 3
         worker.kill()
     wait_until_gone(everything)
+    assert not leftovers(everything)
 
 
 async def test_a_log_file_is_written_when_asked_for(files: LocalTritonFiles, repository: Path, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 async def runtime(kind: str, repository: Path) -> AsyncIterator[Runtime]:
-    runtime = make_runtime(RuntimeSettings(runtime=kind, model_repository=repository))
+    runtime = make_runtime(RuntimeSettings(runtime=kind, model_repository=repository, triton_grace_s=0.1))
     await runtime.start()
     yield runtime
     await runtime.stop()
@@ -192,7 +192,7 @@ async def test_unloading_what_is_not_loaded_is_no_error(runtime: Runtime) -> Non
 
 
 async def test_it_can_be_stopped_twice_and_started_again(kind: str, repository: Path) -> None:
-    runtime = make_runtime(RuntimeSettings(runtime=kind, model_repository=repository))
+    runtime = make_runtime(RuntimeSettings(runtime=kind, model_repository=repository, triton_grace_s=0.1))
     await runtime.stop()
     for _ in range(2):
         await runtime.start()
@@ -206,7 +206,7 @@ async def test_it_can_be_stopped_twice_and_started_again(kind: str, repository: 
 
 def test_it_works_under_uvloop(kind: str, repository: Path) -> None:
     async def body() -> None:
-        runtime = make_runtime(RuntimeSettings(runtime=kind, model_repository=repository))
+        runtime = make_runtime(RuntimeSettings(runtime=kind, model_repository=repository, triton_grace_s=0.1))
         await runtime.start()
         await runtime.load("org/one")
         await asyncio.gather(*(runtime.run("org/one", tokens(2, 4)) for _ in range(10)))

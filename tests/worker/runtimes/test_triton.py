@@ -62,14 +62,16 @@ def kill(guard_pid: int, name: str) -> None:
 
 @pytest.fixture
 async def local(triton_files: LocalTritonFiles, repository: Path) -> AsyncIterator[LocalTritonRuntime]:
-    runtime = LocalTritonRuntime(triton_files, LocalTritonOptions(model_repository=repository))
+    runtime = LocalTritonRuntime(triton_files, LocalTritonOptions(model_repository=repository, grace_s=0.1))
     yield runtime
     await runtime.stop()
 
 
 @pytest.fixture
 async def server(triton_files: LocalTritonFiles, repository: Path) -> AsyncIterator[TritonProcess]:
-    process = await TritonProcess.start(triton_files, LocalTritonOptions(model_repository=repository), new_folder())
+    process = await TritonProcess.start(
+        triton_files, LocalTritonOptions(model_repository=repository, grace_s=0.1), new_folder()
+    )
     yield process
     await process.stop()
 
@@ -152,7 +154,7 @@ async def test_a_server_that_ends_at_once_says_so_in_its_own_words(
     files = msgspec.structs.replace(triton_files, server=fake)
 
     with pytest.raises(RuntimeUnavailableError, match=r"status 3.*no such luck"):
-        await LocalTritonRuntime(files, LocalTritonOptions(model_repository=repository)).start()
+        await LocalTritonRuntime(files, LocalTritonOptions(model_repository=repository, grace_s=0.1)).start()
 
 
 async def test_labels_are_lost_when_a_server_elsewhere_goes_before_anyone_asks(
@@ -180,7 +182,9 @@ async def test_a_client_finds_a_server_that_was_started_again(
     await server.stop()
     assert await losses.next() == {"org/one"}
 
-    again = await TritonProcess.start(triton_files, LocalTritonOptions(model_repository=repository), folder)
+    again = await TritonProcess.start(
+        triton_files, LocalTritonOptions(model_repository=repository, grace_s=0.1), folder
+    )
     try:
         await client.ready()
         await client.load("org/one")
