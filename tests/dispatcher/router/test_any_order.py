@@ -310,7 +310,8 @@ class AnyOrder(RuleBasedStateMachine):
     @invariant()
     def no_free_holder_leaves_a_task_waiting(self):
         for worker in self.router._books.pool:
-            assert len(worker.labels) <= max(worker.capacity, len(worker.own))
+            held = [label.name for label in worker.labels]
+            assert len(held) <= max(worker.capacity, len(worker.own)), (held, worker.capacity, worker.view)
             if worker.room > 0 and self.mode == "affinity":
                 assert worker.usable
                 for label in worker.labels:
