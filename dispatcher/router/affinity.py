@@ -74,7 +74,7 @@ class Prices:
         scale = books.clock.scale(now)
         in_use = {assignment.label for assignment in worker.own.values()} if worker.own else ()
         best: Label | None = None
-        least = math.inf
+        least = regret = math.inf
         for label in worker.labels:
             if label in in_use or label in worker.loading:
                 continue
@@ -88,13 +88,13 @@ class Prices:
                 run = books.runs.mean if label.run_s is None else label.run_s
                 if rate * run < policy.covered * (holders - 1) * worker.slots:
                     value *= policy.spare_factor
-            price = min(load, policy.horizon_s * value)
             if label.count:
-                price += load * label.count
-            if price < least:
-                least = price
+                value += load * label.count
+            if value < least:
+                least = value
                 best = label
-        return best, least
+                regret = min(load, policy.horizon_s * value)
+        return best, regret
 
     def choose(self, label: Label, now: float) -> tuple[Worker, Label | None, float] | None:
         """The free worker to load the label, what it gives up, and the cost; None if no free worker can."""
