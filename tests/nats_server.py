@@ -13,11 +13,12 @@ from typing import Protocol, TextIO
 START_ONE = """
 import sys, docker
 client = docker.from_env(timeout=60)
+image, ports = sys.argv[1], {"4222/tcp": ("127.0.0.1", None)}
 try:
-    client.images.get(sys.argv[1])
+    container = client.containers.create(image, ports=ports)
 except docker.errors.ImageNotFound:
-    client.images.pull(sys.argv[1])
-container = client.containers.create(sys.argv[1], ports={"4222/tcp": ("127.0.0.1", None)})
+    client.images.pull(image)
+    container = client.containers.create(image, ports=ports)
 try:
     container.start()
 finally:
