@@ -97,6 +97,10 @@ class LocalTritonRuntime:
             shutil.rmtree(self._folder, ignore_errors=True)  # still there if the server was never started
             self._folder = None
 
+    async def check(self, label: str) -> None:
+        """See `Runtime`."""
+        await self._running().check(label)
+
     async def load(self, label: str) -> None:
         """See `Runtime`. Waits up to 5 s for a server that is being restarted."""
         await self._running().load(label)

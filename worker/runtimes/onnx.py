@@ -57,6 +57,10 @@ class OnnxRuntime:
             await asyncio.to_thread(pool.shutdown, cancel_futures=True)
         self._models.clear()
 
+    async def check(self, label: str) -> None:
+        """See `Runtime`."""
+        ModelEntry(self._repository, label).check()
+
     async def load(self, label: str) -> None:
         """See `Runtime`."""
         entry = ModelEntry(self._repository, label)

@@ -115,6 +115,11 @@ class TritonRuntime:
         self._connected.clear()
         self._held.clear()
 
+    async def check(self, label: str) -> None:
+        """See `Runtime`. What there is in a repository that only Triton sees, only a load can tell."""
+        if self._repository is not None and self._repository.is_dir():
+            ModelEntry(self._repository, label).check()
+
     async def load(self, label: str) -> None:
         """See `Runtime`. A model whose process had died is unloaded first: Triton takes it for loaded."""
         client = self._open_client()
