@@ -23,6 +23,7 @@ from bus.errors import (
     reason,
 )
 from bus.messages import Result, Status, Task
+from bus.owned import end
 from bus.registry import Registration
 from bus.version import labelbus_version
 from worker.cache import LabelCache
@@ -101,9 +102,7 @@ class WorkerService:
                 await stopping.wait()
                 registered.cancel()
                 await self._drain()
-                registration.cancel()
-                presence.cancel()
-                await asyncio.gather(registration, presence, return_exceptions=True)
+                await end(registration, presence)
                 self._left = True  # what it said of itself after its key is gone would bring it back
                 await leave(self._bus, pings)
                 await self._registration.remove()
