@@ -44,6 +44,7 @@ def encode_task(task: Task) -> bytes:
         deadline_ms=task.deadline_ms,
         attempt=task.attempt,
         evict_label=task.evict_label,
+        sent_ms=task.sent_ms,
     ).SerializeToString()
 
 
@@ -59,6 +60,7 @@ def decode_task(data: bytes) -> Task:
             deadline_ms=message.deadline_ms,
             attempt=message.attempt,
             evict_label=message.evict_label and normalise_label(message.evict_label),
+            sent_ms=message.sent_ms,
         )
     except BadNameError as exc:
         raise MalformedError(f"Task: {exc}") from exc

@@ -4,7 +4,7 @@ import sys
 import types
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import click
 import msgspec
@@ -80,6 +80,8 @@ def _option(field: msgspec.structs.FieldInfo, hint: Any) -> click.Option:
 def _click_type(kind: Any) -> Any:
     if kind is Path:
         return click.Path(path_type=Path)
+    if get_origin(kind) is Literal:
+        return click.Choice(get_args(kind))
     return kind if kind in (int, float, bool, str) else str
 
 

@@ -4,6 +4,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import uvloop
@@ -14,6 +15,7 @@ from bus.logs import LogShipper, set_up_logging
 from bus.settings import BusSettings
 
 LOG_DRAIN_S: Final = 5.0
+HEALTH_TOUCH_S: Final = 2.0
 
 
 class Component:
@@ -24,6 +26,8 @@ class Component:
         self.id: Final = component_id
         self.shipper: Final = shipper
         self.stopping: Final = asyncio.Event()
+        self.ready: Final = asyncio.Event()
+        """Set by the main function once it can do its work; the health file appears then."""
 
 
 @asynccontextmanager
@@ -32,14 +36,18 @@ async def on_the_bus(settings: BusSettings, *, component: str, component_id: str
     async with connect(settings, name=f"labelbus-{component}-{component_id}") as bus:
         shipper = LogShipper(bus, component=component, component_id=component_id)
         sink = logger.add(shipper.sink, level=settings.log_level, format="{message}", catch=True)
-        shipping = asyncio.create_task(shipper.run(), name="ship logs")
+        it = Component(bus, component_id, shipper)
+        background = [asyncio.create_task(shipper.run(), name="ship logs")]
+        if settings.health_file is not None:
+            background.append(asyncio.create_task(_touch(settings.health_file, it.ready), name="health file"))
         try:
-            yield Component(bus, component_id, shipper)
+            yield it
         finally:
             logger.remove(sink)
             await shipper.drain(LOG_DRAIN_S)
-            shipping.cancel()
-            await asyncio.gather(shipping, return_exceptions=True)
+            for task in background:
+                task.cancel()
+            await asyncio.gather(*background, return_exceptions=True)
 
 
 def run_component(
@@ -64,6 +72,15 @@ def run_component(
 def run_loop(main: Coroutine[Any, Any, None]) -> None:
     """`asyncio.run` on uvloop."""
     uvloop.run(main)
+
+
+async def _touch(file: Path, ready: asyncio.Event) -> None:
+    """Touch the file every few seconds while the event loop turns: a process that hangs is not live."""
+    file.unlink(missing_ok=True)  # of an earlier life
+    await ready.wait()
+    while True:
+        file.touch()
+        await asyncio.sleep(HEALTH_TOUCH_S)
 
 
 def _stop(component: Component, number: signal.Signals) -> None:

@@ -203,5 +203,5 @@ def _text_format(component: str, component_id: str) -> str:
     return (
         "<green>{time:HH:mm:ss.SSS}</green> <level>{level: <7}</level> "
         f"<cyan>{component}/{component_id}</cyan> "
-        "{message} <dim>{extra}</dim>\n{exception}"
+        "{message} <dim>{extra}</dim>"
     )

@@ -24,6 +24,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     deadline_ms: int = 0
     attempt: int = 1
     evict_label: str = ""
+    sent_ms: int = 0
 
 
 class WorkerState(msgspec.Struct, frozen=True, kw_only=True):

@@ -130,6 +130,11 @@ class RegistryWatch:
         self.malformed = 0
         bus.on_reconnect(self._reconnected)
 
+    @property
+    def is_synced(self) -> bool:
+        """True once the whole registry has been read for the first time."""
+        return self._synced.is_set()
+
     async def synced(self) -> None:
         """Returns once the whole registry has been read for the first time."""
         await self._synced.wait()

@@ -34,6 +34,8 @@ class BusSettings(msgspec.Struct, frozen=True, kw_only=True):
         str, Meta(description="Log records on stderr as text or as JSON.", pattern="^(text|json)$")
     ] = "text"
 
+    health_file: Annotated[Path | None, Meta(description="File touched while this process is live, for probes.")] = None
+
     @property
     def subjects(self) -> Subjects:
         """The names on this bus."""

@@ -37,6 +37,7 @@ tasks = st.builds(
     deadline_ms=st.integers(0, 2**62),
     attempt=small,
     evict_label=st.just("") | label,
+    sent_ms=st.integers(0, 2**62),
 )
 states = st.builds(
     WorkerState,

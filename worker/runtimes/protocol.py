@@ -1,5 +1,6 @@
 """The seam between a worker and what its labels are loaded into."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -7,6 +8,9 @@ import numpy.typing as npt
 
 Tensors = dict[str, npt.NDArray[np.generic]]
 """Named tensors; text is an array of dtype object that holds bytes."""
+
+LabelsLost = Callable[[frozenset[str]], None]
+"""Called in the event loop with labels that are no longer loaded although nobody unloaded them."""
 
 
 class Runtime(Protocol):
@@ -17,6 +21,12 @@ class Runtime(Protocol):
 
     name: str
     """As it stands in the registry: triton, onnx, simulated."""
+
+    def on_labels_lost(self, callback: LabelsLost) -> None:
+        """Have `callback` called as soon as loaded labels are found to be gone; `load` takes them up again.
+
+        It is called before `run` raises the error that goes with it. One callback, given before `start`.
+        """
 
     async def start(self) -> None:
         """Make it ready to load labels; `RuntimeUnavailableError` if it cannot be."""
@@ -32,7 +42,10 @@ class Runtime(Protocol):
         """
 
     async def unload(self, label: str) -> None:
-        """Give a label up; its memory may be free a little later. Unknown labels are no error."""
+        """Give a label up; its memory may be free a little later.
+
+        Never an error, neither for an unknown label nor for a runtime that is away: that one holds nothing.
+        """
 
     async def run(self, label: str, inputs: Tensors, *, timeout_s: float | None = None) -> Tensors:
         """Run a loaded label on named tensors, first dimension the batch.

@@ -1,0 +1,36 @@
+"""`python -m converter`: the converter service."""
+
+import os
+import socket
+
+from bus.command import settings_command
+from bus.component import Component, run_component
+from bus.names import check_worker_id
+from converter.service import ConverterService
+from converter.settings import ConverterSettings
+
+
+def run(settings: ConverterSettings) -> int:
+    """Serve until SIGTERM or SIGINT; the exit status."""
+
+    async def main(component: Component) -> None:
+        await ConverterService(component.bus, settings).run(component.stopping)
+
+    return run_component(settings, component="converter", component_id=component_id(settings), main=main)
+
+
+def component_id(settings: ConverterSettings) -> str:
+    """The id that was given, or one made of the host's name and the process."""
+    host = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in socket.gethostname())
+    return check_worker_id(settings.converter_id or f"{host.strip('-')[:40] or 'converter'}-{os.getpid()}")
+
+
+command = settings_command(
+    ConverterSettings,
+    run,
+    name="converter",
+    help_text="Serve lb.convert: turn SentenceTransformers into entries of the Triton model repository.",
+)
+
+if __name__ == "__main__":
+    command()

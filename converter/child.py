@@ -1,0 +1,96 @@
+"""The frame of a child process: one job in on stdin, events out on stdout, and an end with its parent.
+
+Whatever libraries print goes to stderr, so that stdout carries events only.
+"""
+
+import contextlib
+import ctypes
+import errno
+import os
+import resource
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from typing import Final, NoReturn, TypeVar
+
+import msgspec
+
+from bus.errors import LabelbusError, UnavailableError, WorkerError
+from converter.events import MAX_MESSAGE_CHARS, Event, ExportJob, FetchJob, Step, failed
+
+Report = Callable[[Step], None]
+Job = TypeVar("Job", FetchJob, ExportJob)
+
+_PR_SET_PDEATHSIG: Final = 1
+_encode = msgspec.json.Encoder().encode
+
+
+def run_child(job_type: type[Job], work: Callable[[Job, Report], Event]) -> NoReturn:
+    """Read a job, do the work, write its result or `Failed`, and exit; 0 if there was a result."""
+    events = _private_stdout()
+
+    def say(event: Event) -> None:
+        os.write(events, _encode(event) + b"\n")
+
+    _die_with_parent()
+    try:
+        job = msgspec.json.decode(sys.stdin.buffer.readline(), type=job_type)
+        threading.Thread(target=_end_at_eof, name="parent-watch", daemon=True).start()
+        _limit_memory(job.memory_limit_mb)
+        say(work(job, say))
+    except LabelbusError as exc:
+        say(failed(exc))
+    except MemoryError:
+        say(failed(WorkerError("the conversion ran out of memory: give it more with --memory-limit-mb")))
+    except OSError as exc:
+        say(failed(_os_error(exc)))
+    except Exception as exc:  # noqa: BLE001  # three large libraries: their errors have no common root
+        _print_traceback()
+        say(failed(WorkerError(f"{type(exc).__name__}: {exc}"[:MAX_MESSAGE_CHARS])))
+    else:
+        _exit(0)
+    _exit(1)
+
+
+def _os_error(exc: OSError) -> LabelbusError:
+    if exc.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return UnavailableError(f"no room left while writing ({exc.strerror}): make room and try again")
+    _print_traceback()
+    return WorkerError(f"{type(exc).__name__}: {exc}")
+
+
+def _print_traceback() -> None:
+    sys.excepthook(*sys.exc_info())
+
+
+def _private_stdout() -> int:
+    events = os.dup(1)
+    os.dup2(2, 1)
+    return events
+
+
+def _die_with_parent() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def _end_at_eof() -> None:
+    # The parent keeps stdin open for as long as it lives: this works where there is no PR_SET_PDEATHSIG, and when
+    # the parent died before that call. os.read, since a lock on sys.stdin would stand in the way of the exit.
+    while os.read(0, 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _limit_memory(limit_mb: int) -> None:
+    # Not RLIMIT_AS: torch reserves far more address space than it uses.
+    if limit_mb:
+        with contextlib.suppress(ValueError):
+            resource.setrlimit(resource.RLIMIT_DATA, (limit_mb << 20, limit_mb << 20))
+
+
+def _exit(status: int) -> NoReturn:
+    # torch's and onnxruntime's thread pools have nothing to tidy up, and take a second to do it.
+    sys.stderr.flush()
+    os._exit(status)

@@ -1,0 +1,133 @@
+"""Runs one child process to its result, and ends it and its group whatever happens."""
+
+import asyncio
+import collections
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from typing import Final, TypeVar
+
+import msgspec
+
+from bus.errors import DeadlineError, UnavailableError, WorkerError
+from converter.events import Event, Exported, ExportJob, Failed, Fetched, FetchJob, Step
+
+R = TypeVar("R", Fetched, Exported)
+
+OFFLINE: Final = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+"""For a child that has all it needs on disk."""
+
+_QUIET: Final = {
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "PYTHONUNBUFFERED": "1",
+}
+_STDERR_LINES: Final = 20
+_STDERR_CHARS: Final = 1000
+_LINE_BYTES: Final = 1 << 20
+_event_decoder = msgspec.json.Decoder(Event)
+
+
+async def run_job(
+    job: FetchJob | ExportJob,
+    result_type: type[R],
+    *,
+    on_step: Callable[[Step], None],
+    timeout_s: float,
+    environment: Mapping[str, str] | None = None,
+) -> R:
+    """Run the job in a process of its own and return its result.
+
+    Raises what the child says went wrong; `WorkerError` if it ends without a word (its last lines of stderr are in
+    the message), `DeadlineError` after `timeout_s`, `UnavailableError` if no process can be started.
+    """
+    try:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            job.module,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env={**os.environ, **_QUIET, **(environment or {})},
+            start_new_session=True,
+            limit=_LINE_BYTES,
+        )
+    except OSError as exc:
+        raise UnavailableError(f"no process can be started for the conversion: {exc}") from exc
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await _converse(process, job, result_type, on_step)
+    except TimeoutError as exc:
+        raise DeadlineError(
+            f"the conversion was ended after {timeout_s:.0f} s: give it more time with --conversion-timeout-s"
+        ) from exc
+    finally:
+        await _end(process)
+
+
+async def _converse(
+    process: asyncio.subprocess.Process,
+    job: FetchJob | ExportJob,
+    result_type: type[R],
+    on_step: Callable[[Step], None],
+) -> R:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
+    # A child that is dead already shows in its exit status; what it did not read does not matter.
+    with contextlib.suppress(ConnectionError):
+        process.stdin.write(msgspec.json.encode(job) + b"\n")
+        await process.stdin.drain()
+    async with asyncio.TaskGroup() as tasks:
+        complaints = tasks.create_task(_last_lines(process.stderr))
+        last = await _read_events(process.stdout, on_step)
+        status = await process.wait()
+    if isinstance(last, Failed):
+        raise last.error()
+    if isinstance(last, result_type):
+        return last
+    raise WorkerError(_silent_end(status, complaints.result()))
+
+
+async def _read_events(stream: asyncio.StreamReader, on_step: Callable[[Step], None]) -> Event | None:
+    last: Event | None = None
+    while line := await stream.readline():
+        try:
+            event = _event_decoder.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            continue
+        if isinstance(event, Step):
+            on_step(event)
+        else:
+            last = event
+    return last
+
+
+async def _last_lines(stream: asyncio.StreamReader) -> str:
+    # By blocks, not by lines: a progress bar may never end its line.
+    tail: collections.deque[bytes] = collections.deque(maxlen=2)
+    while block := await stream.read(1 << 16):
+        tail.append(block)
+    lines = b"".join(tail).decode(errors="replace").strip().splitlines()
+    return "\n".join(lines[-_STDERR_LINES:])[-_STDERR_CHARS:]
+
+
+def _silent_end(status: int, stderr: str) -> str:
+    how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+    hint = "; too little memory is the usual cause" if status == -signal.SIGKILL else ""
+    said = f". It last said: {stderr}" if stderr else ""
+    return f"the conversion's process {how}{hint}{said}"
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        # It leads a session of its own, so this reaches whatever it started, and nothing else.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+    if process.stdin:
+        process.stdin.close()

@@ -1,0 +1,91 @@
+"""POST /run-task."""
+
+import uuid
+from typing import Annotated, Any, Final
+
+import msgspec
+from litestar import Request, Response, post
+from litestar.handlers import HTTPRouteHandler
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import Body
+
+from bus.errors import LabelbusError, MalformedError, reason
+from bus.names import check_task_id, check_task_type, normalise_label
+from dispatcher.answers import TaskAnswer, TaskRequest
+from dispatcher.api.problems import documented, problem
+from dispatcher.api.schema import RunTask
+from dispatcher.service import DispatcherService
+
+MAX_TRACEPARENT_CHARS: Final = 128
+
+_check_json = msgspec.json.Decoder(msgspec.Raw).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def run_task_route(service: DispatcherService) -> HTTPRouteHandler:
+    """The route, on this service."""
+
+    @post(
+        "/run-task",
+        status_code=200,
+        summary="Run a task on a worker that holds its label",
+        responses={
+            200: ResponseSpec(data_container=dict[str, Any], description="The result, as the task type defines it"),
+            **documented(400, 404, 409, 413, 422, 429, 500, 502, 503, 504),
+        },
+    )
+    async def run_task(
+        data: Annotated[RunTask, Body(description="The task")], request: Request[Any, Any, Any]
+    ) -> Response[bytes]:
+        task_id = data.task_id if data.task_id is not None else uuid.uuid4().hex
+        headers = {"Labelbus-Task-Id": task_id}
+        try:
+            task = to_request(data, check_task_id(task_id), request.headers.get("traceparent", ""))
+            answer = await service.run_task(task)
+        except LabelbusError as exc:
+            return problem(exc, task_id=task_id, headers=headers if task_id.isascii() and task_id.isprintable() else {})
+        headers |= task_headers(answer)
+        if answer.error is not None:
+            return problem(answer.error, task_id=task_id, worker=answer.worker_id, headers=headers)
+        return Response(answer.output, media_type="application/json", headers=headers)
+
+    return run_task
+
+
+def to_request(data: RunTask, task_id: str, traceparent: str) -> TaskRequest:
+    """The task, checked as far as the gateway can; raises `BadNameError` or `MalformedError`."""
+    if isinstance(data.parameters_json, str):
+        parameters = data.parameters_json.encode()
+        try:
+            _check_json(parameters)
+        except (msgspec.DecodeError, UnicodeError) as exc:
+            raise MalformedError(f"parameters_json is not JSON: {reason(exc)}") from exc
+        except RecursionError as exc:
+            raise MalformedError("parameters_json is nested too deeply") from exc
+    else:
+        parameters = _encode(data.parameters_json)
+    return TaskRequest(
+        task_id=task_id,
+        task_type=check_task_type(data.task_type),
+        label=normalise_label(data.label),
+        parameters=parameters,
+        deadline_ms=data.deadline_ms or 0,
+        retry=data.retry,
+        traceparent=traceparent if len(traceparent) <= MAX_TRACEPARENT_CHARS else "",
+    )
+
+
+def task_headers(answer: TaskAnswer) -> dict[str, str]:
+    """What labelbus did with the task and what it cost, as headers; `-Route` says why it went where it went."""
+    headers = {
+        "Labelbus-Worker": answer.worker_id,
+        "Labelbus-Route": answer.route,
+        "Labelbus-Queue-Ms": f"{answer.queue_ms:.2f}",
+        "Labelbus-Load-Ms": f"{answer.load_ms:.2f}",
+        "Labelbus-Run-Ms": f"{answer.run_ms:.2f}",
+        "Labelbus-Expected-Ms": f"{answer.expected_ms:.2f}",
+        "Labelbus-Attempt": str(answer.attempt),
+    }
+    if answer.evicted_label:
+        headers["Labelbus-Evicted"] = answer.evicted_label
+    return headers

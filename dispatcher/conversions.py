@@ -1,0 +1,71 @@
+"""Asks the converter for a model, and waits as long as it shows signs of life."""
+
+import asyncio
+
+import nats.errors
+from nats.aio.msg import Msg
+
+from bus.codec import decode_convert_reply, encode_convert_request
+from bus.connection import Bus
+from bus.errors import UnavailableError, reason
+from bus.messages import ConvertReply, ConvertRequest
+from dispatcher.answers import error_of
+
+PROGRESS_TIMEOUT_REASON = "the converter has been silent for {:.0f} s; its log may say why"
+
+
+class Conversions:
+    """Requests on `lb.convert`."""
+
+    def __init__(self, bus: Bus, *, idle_s: float) -> None:
+        self._bus = bus
+        self._idle_s = idle_s
+
+    async def convert(self, request: ConvertRequest) -> ConvertReply:
+        """The converter's reply, once the model is published.
+
+        Raises what the converter reports (`UnknownModelError`, `ConflictError`, …), and `UnavailableError` if there
+        is no converter or it falls silent. Any conversion's progress counts as a sign of life: they take turns.
+        """
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Msg] = loop.create_future()
+        heard = asyncio.Event()
+
+        async def on_answer(msg: Msg) -> None:
+            if not answer.done():
+                answer.set_result(msg)
+            heard.set()
+
+        async def on_progress(_: Msg) -> None:
+            heard.set()
+
+        nc = self._bus.nc
+        inbox = nc.new_inbox()
+        try:
+            replies = await nc.subscribe(inbox, cb=on_answer, max_msgs=1)
+            progress = await nc.subscribe(self._bus.subjects.convert_event("*"), cb=on_progress)
+            try:
+                await nc.publish(self._bus.subjects.convert, encode_convert_request(request), reply=inbox)
+                msg = await self._wait(answer, heard)
+            finally:
+                await progress.unsubscribe()
+                if not answer.done():
+                    await replies.unsubscribe()
+        except nats.errors.Error as exc:
+            raise UnavailableError(f"NATS does not take the conversion: {reason(exc)}") from exc
+        if msg.headers and msg.headers.get("Status") == "503":
+            raise UnavailableError("no converter is running; start one with `labelbus converter`")
+        reply = decode_convert_reply(msg.data)
+        if reply.error_code:
+            raise error_of(reply.error_code, reply.message)
+        return reply
+
+    async def _wait(self, answer: asyncio.Future[Msg], heard: asyncio.Event) -> Msg:
+        while not answer.done():
+            heard.clear()
+            try:
+                async with asyncio.timeout(self._idle_s):
+                    await heard.wait()
+            except TimeoutError as exc:
+                raise UnavailableError(PROGRESS_TIMEOUT_REASON.format(self._idle_s)) from exc
+        return answer.result()

@@ -1,0 +1,114 @@
+"""The prices: what loading a label gains, what it costs a worker, and which label to give up for it. Seconds.
+
+A gain is the time that the tasks waiting for a label are spared; a cost is the time that the tasks expected on the
+worker's other labels lose meanwhile. Both are sums over tasks, so they compare.
+"""
+
+import math
+from itertools import islice
+
+from dispatcher.router.books import Books
+from dispatcher.router.labels import Label
+from dispatcher.router.workers import Worker
+
+
+class Prices:
+    """Reads the books, changes nothing."""
+
+    def __init__(self, books: Books) -> None:
+        self._books = books
+        self._policy = books.policy
+
+    def benefit(self, label: Label, now: float) -> float:
+        """What one more load of the label gains for the tasks that wait for it; −inf where a holder does as well."""
+        books = self._books
+        count = label.count
+        load = books.loads.mean if label.load_s is None else label.load_s
+        waited = count * now - label.arrivals
+        if not label.holders:
+            return waited + count * load
+        delay, holders = self._delay(label, now)
+        policy = self._policy
+        run = books.run_s(label)
+        in_demand = label.counter * books.clock.scale(now) * run > policy.in_demand * holders
+        if delay <= (policy.copy_at if in_demand else policy.copy_cold_at) * load:
+            return -math.inf
+        return waited + count * (delay - load)
+
+    def _delay(self, label: Label, now: float) -> tuple[float, int]:
+        """Until the last of those waiting has run on the holders there are, and how many slots these have."""
+        soonest = math.inf
+        slots = 0
+        looked = 0
+        for worker in islice(label.holders, 4):
+            looked += 1
+            slots += worker.slots
+            ready = worker.loading.get(label)
+            free_at = worker.free_at if worker.room <= 0 else now
+            if ready is not None and ready > free_at:
+                free_at = ready
+            if free_at < soonest:
+                soonest = free_at
+        slots = slots * len(label.holders) // looked
+        return max(soonest - now, 0.0) + label.count * self._books.run_s(label) / slots, slots
+
+    def cost(self, worker: Worker, load_s: float, now: float) -> float:
+        """What a load of `load_s` costs the tasks that wait, or will come, for what the worker holds."""
+        demand = 0.0
+        queued = 0.0
+        for label in worker.labels:
+            holders = len(label.holders)
+            demand += label.counter / (holders * holders)
+            if label.count:
+                queued += label.count / holders
+        rate = demand * self._books.clock.scale(now)
+        # A load takes one slot: with several, the others go on.
+        return (rate * load_s * 0.5 + queued) * load_s / (worker.slots * worker.slots)
+
+    def victim(self, worker: Worker, now: float, *, forced: bool = False) -> tuple[Label | None, float]:
+        """What to give up for a load, and what that costs: (None, 0) if there is room, (None, inf) if nothing can."""
+        if len(worker.labels) < worker.capacity:
+            return None, 0.0
+        policy = self._policy
+        books = self._books
+        scale = books.clock.scale(now)
+        in_use = {assignment.label for assignment in worker.own.values()} if worker.own else ()
+        best: Label | None = None
+        least = math.inf
+        for label in worker.labels:
+            if label in in_use or label in worker.loading:
+                continue
+            holders = len(label.holders)
+            if label.count and holders <= 1 and not forced:
+                continue
+            load = books.loads.mean if label.load_s is None else label.load_s
+            rate = label.counter * scale
+            value = rate * load
+            if holders > 1:
+                run = books.runs.mean if label.run_s is None else label.run_s
+                if rate * run < policy.covered * (holders - 1) * worker.slots:
+                    value *= policy.spare_factor
+            price = min(load, policy.horizon_s * value)
+            if label.count:
+                price += load * label.count
+            if price < least:
+                least = price
+                best = label
+        return best, least
+
+    def choose(self, label: Label, now: float) -> tuple[Worker, Label | None, float] | None:
+        """The free worker to load the label, what it gives up, and the cost; None if no free worker can."""
+        load = self._books.load_s(label)
+        best: tuple[Worker, Label | None, float] | None = None
+        least = math.inf
+        for worker in self._books.pool.sample(self._policy.sample):
+            if label in worker.labels:
+                continue
+            cost = self.cost(worker, load, now)
+            if cost >= least:
+                continue
+            evict, regret = self.victim(worker, now)
+            if cost + regret < least:
+                least = cost + regret
+                best = (worker, evict, cost)
+        return best

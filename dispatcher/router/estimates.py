@@ -1,0 +1,73 @@
+"""What is learnt from events: arrival rates, load times, run times. Seconds throughout."""
+
+import math
+from typing import Final
+
+_REBASE_AT: Final = 40.0
+
+
+class DecayClock:
+    """Exponential forgetting with one `exp` an event, however many counters are read.
+
+    A counter gains `weight(now)` at each arrival; its rate is `counter * scale(now)`. Old arrivals lose weight because
+    new ones gain more (forward decay: Cormode et al., ICDE 2009). The scale allows for a clock that is younger than
+    its memory, so that the first rates are not too low.
+    """
+
+    __slots__ = ("_at", "_floor", "_origin", "_scale", "_start", "_tau", "_weight")
+
+    def __init__(self, now: float, tau_s: float, floor_s: float) -> None:
+        self._tau = tau_s
+        self._floor = floor_s
+        self._origin = now
+        self._start = 1.0
+        self._at = -math.inf
+        self._weight = 1.0
+        self._scale = 0.0
+        self._advance(now)
+
+    def _advance(self, now: float) -> None:
+        self._at = now
+        self._weight = math.exp((now - self._origin) / self._tau)
+        least = self._weight * -math.expm1(-self._floor / self._tau)
+        self._scale = 1.0 / (self._tau * max(self._weight - self._start, least))
+
+    def weight(self, now: float) -> float:
+        """What an arrival at `now` adds to its counter."""
+        if now > self._at:
+            self._advance(now)
+        return self._weight
+
+    def scale(self, now: float) -> float:
+        """Arrivals per second for one unit of a counter, at `now`."""
+        if now > self._at:
+            self._advance(now)
+        return self._scale
+
+    def rebase_due(self, now: float) -> bool:
+        """True once in 40 memories: every counter must then be multiplied by what `rebase` returns."""
+        return now - self._origin > _REBASE_AT * self._tau
+
+    def rebase(self, now: float) -> float:
+        """Begin the weights at 1 again; returns the factor for the counters."""
+        factor = math.exp((self._origin - now) / self._tau)
+        self._start *= factor
+        self._origin = now
+        self._advance(now)
+        return factor
+
+
+class Durations:
+    """The mean over all labels of some duration: the guess for labels that have none of their own."""
+
+    __slots__ = ("_count", "alpha", "mean")
+
+    def __init__(self, prior_s: float, alpha: float) -> None:
+        self.mean = prior_s
+        self.alpha = alpha
+        self._count = 0
+
+    def observe(self, seconds: float) -> None:
+        """Take one measurement in; the first ones count for more, so that a wrong prior is soon forgotten."""
+        self._count += 1
+        self.mean += (seconds - self.mean) * max(self.alpha, 1.0 / self._count)

@@ -1,0 +1,69 @@
+"""What a worker's description of itself changes in the books."""
+
+from dispatcher.router.books import Books
+from dispatcher.router.labels import Label
+from dispatcher.router.model import WorkerView
+from dispatcher.router.workers import Worker
+
+
+def apply_view(books: Books, now: float, worker: Worker, view: WorkerView) -> list[Label]:
+    """Bring the worker up to date; returns the labels that lost a holder.
+
+    A view may be older than the last assignments: a label that was sent to be loaded and is not in the view is still
+    to come, and what was to be evicted for it is as good as gone.
+    """
+    lost: list[Label] = []
+    worker.view = view
+    worker.slots = view.slots
+    worker.capacity = view.capacity
+    if view.draining != worker.draining:
+        usable = worker.usable
+        books.pool.set_draining(worker, view.draining)
+        if usable and not worker.usable:
+            lost.extend(worker.labels)
+            books.detach(worker)
+        elif worker.usable and not usable:
+            books.attach(worker)
+    if view.running is not None:
+        worker.foreign = max(0, view.running - len(worker.own))
+    if view.load_ms:
+        for name, load_ms in view.load_ms.items():
+            label = books.labels.get(name)
+            if label.load_s is None and load_ms > 0:
+                label.load_s = load_ms / 1e3
+    if view.loading or view.labels != worker.synced:
+        _apply_labels(books, now, worker, view, lost)
+    worker.recount()
+    return lost
+
+
+def _apply_labels(books: Books, now: float, worker: Worker, view: WorkerView, lost: list[Label]) -> None:
+    shown = {*view.labels, *view.loading}
+    coming: dict[Label, None] = {}
+    going: set[str] = set()
+    for assignment in worker.own.values():
+        if assignment.label.name not in shown:
+            coming[assignment.label] = None
+            if assignment.evicted is not None:
+                going.add(assignment.evicted.name)
+    held = {books.labels.get(name): None for name in (*view.labels, *view.loading) if name not in going}
+    in_use = {assignment.label for assignment in worker.own.values()}
+    excess = len(held) + len(coming) - worker.capacity
+    if excess > 0:
+        for label in [label for label in held if label not in in_use][:excess]:
+            del held[label]
+    held |= coming
+    for label in [label for label in worker.labels if label not in held]:
+        books.drop(worker, label)
+        lost.append(label)
+    for label in held:
+        if label not in worker.labels:
+            books.hold(worker, label)
+    for name in view.labels:
+        worker.loading.pop(books.labels.get(name), None)
+    for name in view.loading:
+        label = books.labels.get(name)
+        if label in held and label not in worker.loading:
+            worker.loading[label] = now + books.load_s(label)
+    exact = not (coming or going or view.loading) and excess <= 0
+    worker.synced = view.labels if exact else None

@@ -1,0 +1,409 @@
+"""The dispatcher on the bus: drives the router with what it hears, and does what the router says."""
+
+import asyncio
+import random
+import time
+from typing import Final
+
+import msgspec
+import nats.errors
+from loguru import logger
+from nats.aio.msg import Msg
+
+from bus.codec import decode_result, decode_state, encode_task
+from bus.connection import Bus
+from bus.errors import (
+    ConflictError,
+    DeadlineError,
+    LabelbusError,
+    MalformedError,
+    TooLargeError,
+    UnavailableError,
+    reason,
+)
+from bus.messages import Result, Status, Task, WorkerEntry, WorkerState
+from bus.registry import RegistryWatch
+from dispatcher.answers import RETRYABLE_CODES, TaskAnswer, TaskRequest, error_of, error_of_reject
+from dispatcher.probes import Probes
+from dispatcher.router.model import Assign, Command, Outcome, Reject, TaskSpec, WorkerView
+from dispatcher.router.policy import RouterPolicy
+from dispatcher.router.router import Router
+from dispatcher.settings import DispatcherSettings
+
+TASK_OVERHEAD_BYTES: Final = 4096
+"""Room in a message for everything in a Task but its parameters."""
+
+NO_RESPONDERS: Final = "503"
+
+
+class Counts(msgspec.Struct):
+    """What happened since the start; nothing that is dropped or ignored goes uncounted."""
+
+    submitted: int = 0
+    answered: int = 0
+    failed: int = 0
+    rejected: int = 0
+    retried: int = 0
+    bounced: int = 0
+    late: int = 0
+    malformed: int = 0
+
+
+class Flight(msgspec.Struct):
+    """One task between its request and its answer. `began` is monotonic seconds."""
+
+    request: TaskRequest
+    future: asyncio.Future[TaskAnswer]
+    began: float
+    last: Assign | None = None
+
+
+class DispatcherService:
+    """Runs tasks on the pool. `run()` must be running for `run_task` to get anywhere."""
+
+    def __init__(self, bus: Bus, settings: DispatcherSettings, dispatcher_id: str) -> None:
+        self._bus = bus
+        self._settings = settings
+        self._id = dispatcher_id
+        self._loop = asyncio.get_running_loop()
+        policy = RouterPolicy(
+            mode=settings.policy,
+            max_waiting=settings.max_waiting,
+            max_waiting_per_label=settings.max_waiting_per_label,
+        )
+        self.router: Final = Router(policy, rng=random.Random(), now=self._loop.time())
+        self._flights: dict[str, Flight] = {}
+        self._watch = RegistryWatch(bus, on_entry=self._entry, on_gone=self._gone, on_reach=self._reach)
+        self._probes = Probes(bus, reply_to=lambda token: bus.subjects.reply(dispatcher_id, token), on_gone=self._gone)
+        self._tasks: asyncio.TaskGroup
+        self._wake: asyncio.TimerHandle | None = None
+        self.counts: Final = Counts()
+
+    async def run(self, stopping: asyncio.Event, started: asyncio.Event) -> None:
+        """Listen until `stopping`; `started` is set once the registry has been read or proved out of reach."""
+        async with asyncio.TaskGroup() as self._tasks:
+            subjects = self._bus.subjects
+            await self._bus.nc.subscribe(subjects.reply(self._id, "*"), cb=self._on_reply)
+            await self._bus.nc.subscribe(subjects.state("*"), cb=self._on_state)
+            background = [
+                self._tasks.create_task(self._watch.run(), name="registry watch"),
+                self._tasks.create_task(self._probes.run(), name="probes"),
+            ]
+            started.set()
+            await stopping.wait()
+            for task in background:
+                task.cancel()
+            if self._wake is not None:
+                self._wake.cancel()
+
+    @property
+    def registry_synced(self) -> bool:
+        """True once the registry has been read for the first time."""
+        return self._watch.is_synced
+
+    async def registry_read(self) -> None:
+        """Returns once the registry has been read for the first time."""
+        await self._watch.synced()
+
+    async def run_task(self, request: TaskRequest) -> TaskAnswer:
+        """Run one task on the pool and wait for what becomes of it.
+
+        Whatever a worker or the router says is in the answer; raised are only `ConflictError` (its id is in flight),
+        `TooLargeError` and `DeadlineError` (passed already). Cancel it and the task is given up where it is.
+        """
+        self._check(request)
+        now = self._loop.time()
+        deadline = now + self._timeout_s(request)
+        flight = Flight(request, self._loop.create_future(), now)
+        self._flights[request.task_id] = flight
+        self.counts.submitted += 1
+        expiry = self._loop.call_at(deadline, self._expire, flight)
+        try:
+            spec = TaskSpec(
+                task_id=request.task_id,
+                task_type=request.task_type,
+                label=request.label,
+                deadline=deadline,
+                retry=request.retry,
+                item=flight,
+            )
+            await self._do(self.router.submit(now, spec))
+            return await flight.future
+        finally:
+            expiry.cancel()
+            del self._flights[request.task_id]
+            if flight.future.cancelled() or not flight.future.done():
+                await self._do(self.router.cancel(self._loop.time(), request.task_id))
+
+    def _check(self, request: TaskRequest) -> None:
+        if request.task_id in self._flights:
+            raise ConflictError(f"a task with the id {request.task_id} is running; wait for it or choose another id")
+        limit = self._bus.max_payload_bytes - TASK_OVERHEAD_BYTES
+        if len(request.parameters) > limit:
+            raise TooLargeError(
+                f"the parameters have {len(request.parameters):,} bytes, and NATS takes {limit:,}; send less at once, "
+                "or raise max_payload on the NATS server"
+            )
+        if request.deadline_ms and request.deadline_ms <= _unix_ms():
+            raise DeadlineError("deadline_ms lies in the past")
+
+    def _timeout_s(self, request: TaskRequest) -> float:
+        if not request.deadline_ms:
+            return self._settings.task_timeout_s
+        return min((request.deadline_ms - _unix_ms()) / 1000, self._settings.max_timeout_s)
+
+    # What the router is told ------------------------------------------------------------------------------------
+
+    def _entry(self, entry: WorkerEntry) -> None:
+        view = WorkerView(
+            worker_id=entry.worker_id,
+            labels=tuple(entry.labels),
+            running=None,
+            slots=entry.slots,
+            capacity=entry.capacity,
+            draining=entry.state == "draining",
+            task_types=entry.task_types,
+            load_ms={label: held.load_ms for label, held in entry.labels.items()},
+            epoch_ms=entry.epoch_ms,
+            revision=entry.revision,
+        )
+        self._do_soon(self.router.worker_seen(self._loop.time(), view))
+
+    def _gone(self, worker_id: str) -> None:
+        logger.bind(worker=worker_id).warning("worker gone")
+        self._probes.forget_worker(worker_id)
+        self._do_soon(self.router.worker_gone(self._loop.time(), worker_id))
+
+    def _reach(self, in_reach: bool) -> None:
+        now = self._loop.time()
+        self._do_soon(self.router.registry_found(now) if in_reach else self.router.registry_lost(now))
+
+    async def _on_state(self, msg: Msg) -> None:
+        try:
+            state = decode_state(msg.data)
+        except MalformedError as exc:
+            self._ignore(msg, exc)
+            return
+        self._probes.heard(state.worker_id)
+        await self._do(self.router.worker_seen(self._loop.time(), _view(state)))
+
+    async def _on_reply(self, msg: Msg) -> None:
+        token = msg.subject.rpartition(".")[2]
+        no_responders = msg.headers is not None and msg.headers.get("Status") == NO_RESPONDERS
+        if token.startswith(Probes.MARK):
+            self._on_probe(token, msg, no_responders)
+            return
+        number = int(token) if token.isascii() and token.isdigit() else -1
+        now = self._loop.time()
+        if no_responders:
+            self._probes.settled(number)
+            self.counts.bounced += 1
+            await self._do(self.router.bounced(now, number, no_responders=True))
+            return
+        try:
+            result = decode_result(msg.data)
+        except MalformedError as exc:
+            self._ignore(msg, exc)
+            return
+        self._probes.settled(number)
+        self._probes.heard(result.worker_id)
+        view = None if result.state is None else _view(result.state)
+        if result.status is Status.BUSY:
+            self.counts.bounced += 1
+            await self._do(self.router.bounced(now, number, no_responders=False, view=view))
+            return
+        await self._finished(now, number, result, view)
+
+    async def _finished(self, now: float, token: int, result: Result, view: WorkerView | None) -> None:
+        finished = self.router.finished(
+            now,
+            token,
+            Outcome(
+                ok=result.status is Status.OK,
+                label_hit=result.label_hit,
+                load_ms=result.load_ms,
+                run_ms=result.run_ms,
+                evicted_label=result.evicted_label,
+                retryable=result.error_code in RETRYABLE_CODES,
+                error_code=result.error_code,
+                view=view,
+                worker_id=result.worker_id,
+            ),
+        )
+        log = logger.bind(task_id=result.task_id, worker=result.worker_id, attempt=result.attempt)
+        if finished.assignment is None:
+            self.counts.late += 1
+            log.info("late result dropped")
+        elif finished.requeued:
+            self.counts.retried += 1
+            log.bind(code=result.error_code, reason=result.error_message).warning("task tried again")
+        elif finished.answer:
+            self._answer(finished.assignment, result)
+        await self._do(finished.commands)
+
+    def _on_probe(self, token: str, msg: Msg, no_responders: bool) -> None:
+        worker_id = token.removeprefix(Probes.MARK)
+        if no_responders:
+            self._gone(worker_id)
+            return
+        try:
+            state = decode_state(msg.data)
+        except MalformedError as exc:
+            self._ignore(msg, exc)
+            return
+        self._probes.heard(state.worker_id)
+        self._do_soon(self.router.worker_seen(self._loop.time(), _view(state)))
+
+    def _ignore(self, msg: Msg, exc: MalformedError) -> None:
+        self.counts.malformed += 1
+        logger.bind(subject=msg.subject, reason=reason(exc), malformed=self.counts.malformed).warning("message ignored")
+
+    # What the router says ---------------------------------------------------------------------------------------
+
+    def _do_soon(self, commands: list[Command]) -> None:
+        if commands:
+            self._tasks.create_task(self._do(commands), name="router commands")
+        else:
+            self._set_wake()
+
+    async def _do(self, commands: list[Command]) -> None:
+        for command in commands:
+            match command:
+                case Assign():
+                    await self._send(command)
+                case Reject():
+                    self._reject(command)
+        self._set_wake()
+
+    async def _send(self, assign: Assign) -> None:
+        flight = assign.task.item
+        assert isinstance(flight, Flight)
+        flight.last = assign
+        request = flight.request
+        sent_ms = _unix_ms()
+        assert assign.task.deadline is not None
+        task = Task(
+            task_id=request.task_id,
+            task_type=request.task_type,
+            label=request.label,
+            parameters=request.parameters,
+            deadline_ms=sent_ms + int((assign.task.deadline - self._loop.time()) * 1000),
+            attempt=assign.attempt,
+            evict_label=assign.evict_label,
+            sent_ms=sent_ms,
+        )
+        subjects = self._bus.subjects
+        subject = subjects.task_any if assign.worker_id is None else subjects.task(assign.worker_id)
+        headers = {"traceparent": request.traceparent} if request.traceparent else None
+        if assign.worker_id is not None:
+            self._probes.sent(assign.token, assign.worker_id)
+        try:
+            await self._bus.nc.publish(
+                subject, encode_task(task), reply=subjects.reply(self._id, assign.token), headers=headers
+            )
+        except nats.errors.Error as exc:
+            self._probes.settled(assign.token)
+            await self._do(self.router.cancel(self._loop.time(), request.task_id))
+            self._settle(flight, error=UnavailableError(f"NATS does not take the task: {reason(exc)}"))
+
+    def _reject(self, reject: Reject) -> None:
+        flight = reject.task.item
+        assert isinstance(flight, Flight)
+        self.counts.rejected += 1
+        error = error_of_reject(reject)
+        logger.bind(
+            task_id=reject.task.task_id, label=reject.task.label, code=error.code, workers=list(reject.worker_ids)
+        ).warning("task refused")
+        self._settle(flight, error=error, worker_id=",".join(reject.worker_ids))
+
+    def _expire(self, flight: Flight) -> None:
+        task_id = flight.request.task_id
+        where = f"at worker {flight.last.worker_id or 'of the queue group'}" if flight.last else "waiting for a worker"
+        logger.bind(task_id=task_id, label=flight.request.label, where=where).warning("deadline passed")
+        self._do_soon(self.router.cancel(self._loop.time(), task_id))
+        self._settle(
+            flight,
+            error=DeadlineError(
+                f"no answer before the deadline; the task was {where}. Give it more time, or add workers"
+            ),
+            worker_id=(flight.last.worker_id or "") if flight.last else "",
+        )
+
+    def _answer(self, assign: Assign, result: Result) -> None:
+        flight = assign.task.item
+        assert isinstance(flight, Flight)
+        ok = result.status is Status.OK
+        answer = TaskAnswer(
+            task_id=result.task_id,
+            output=result.output,
+            error=None if ok else error_of(result.error_code, result.error_message),
+            worker_id=result.worker_id,
+            route=assign.route.value,
+            queue_ms=assign.waited_ms + result.queue_ms,
+            load_ms=result.load_ms,
+            run_ms=result.run_ms,
+            expected_ms=assign.expected_ms,
+            evicted_label=result.evicted_label,
+            attempt=assign.attempt,
+        )
+        if ok:
+            self.counts.answered += 1
+        else:
+            self.counts.failed += 1
+        logger.bind(
+            task_id=answer.task_id,
+            label=assign.task.label,
+            worker=answer.worker_id,
+            route=answer.route,
+            code="ok" if ok else result.error_code,
+            queue_ms=answer.queue_ms,
+            load_ms=answer.load_ms,
+            run_ms=answer.run_ms,
+            expected_ms=answer.expected_ms,
+        ).debug("task answered")
+        if not flight.future.done():
+            flight.future.set_result(answer)
+
+    def _settle(self, flight: Flight, *, error: LabelbusError, worker_id: str = "") -> None:
+        if not flight.future.done():
+            flight.future.set_result(
+                TaskAnswer(
+                    task_id=flight.request.task_id,
+                    error=error,
+                    worker_id=worker_id,
+                    queue_ms=(self._loop.time() - flight.began) * 1000,
+                    attempt=flight.last.attempt if flight.last else 0,
+                )
+            )
+
+    def _set_wake(self) -> None:
+        due = self.router.next_wake()
+        if self._wake is not None:
+            if due is not None and self._wake.when() == due:
+                return
+            self._wake.cancel()
+            self._wake = None
+        if due is not None:
+            self._wake = self._loop.call_at(due, self._tick)
+
+    def _tick(self) -> None:
+        self._wake = None
+        self._do_soon(self.router.tick(self._loop.time()))
+
+
+def _view(state: WorkerState) -> WorkerView:
+    return WorkerView(
+        worker_id=state.worker_id,
+        labels=state.labels,
+        loading=state.loading,
+        running=state.running,
+        slots=state.slots,
+        capacity=state.capacity,
+        draining=state.draining,
+        epoch_ms=state.epoch_ms,
+        revision=state.revision,
+    )
+
+
+def _unix_ms() -> int:
+    return time.time_ns() // 1_000_000

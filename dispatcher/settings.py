@@ -1,0 +1,41 @@
+"""The dispatcher's settings."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from bus.names import check_worker_id
+from bus.settings import BusSettings
+
+
+class DispatcherSettings(BusSettings, frozen=True, kw_only=True):
+    """One dispatcher: its gateway, its router, its limits."""
+
+    dispatcher_id: Annotated[str, Meta(description="Name on the bus; made from the process when empty.")] = ""
+    http_host: Annotated[str, Meta(description="Address that the gateway listens on.")] = "127.0.0.1"
+    http_port: Annotated[int, Meta(description="Port of the gateway; 0: a free one.", ge=0, le=65535)] = 8080
+    policy: Annotated[
+        Literal["affinity", "random"],
+        Meta(description="affinity: to a worker that holds the label; random: to whoever is free."),
+    ] = "affinity"
+    task_timeout_s: Annotated[float, Meta(description="Deadline of a task that names none.", gt=0)] = 60.0
+    max_timeout_s: Annotated[float, Meta(description="Longest deadline that a task may ask for.", gt=0)] = 3600.0
+    max_body_bytes: Annotated[int, Meta(description="Largest request body.", ge=1024)] = 8 * 1024 * 1024
+    max_waiting: Annotated[int, Meta(description="Tasks waiting for a worker, in all.", ge=1)] = 10_000
+    max_waiting_per_label: Annotated[int, Meta(description="Tasks waiting for a worker, of one label.", ge=1)] = 2_000
+    convert_idle_s: Annotated[float, Meta(description="A conversion that is silent for so long is given up.", gt=0)] = (
+        60.0
+    )
+    drain_s: Annotated[float, Meta(description="How long to answer running requests after SIGTERM.", ge=0)] = 30.0
+    cpu_prof: Annotated[Path | None, Meta(description="Write a CPU profile (pstats) to this file at the end.")] = None
+
+    def __post_init__(self) -> None:
+        if self.dispatcher_id:
+            check_worker_id(self.dispatcher_id)
+
+    @property
+    def id(self) -> str:
+        """The dispatcher's name: part of its reply subjects, so never that of another."""
+        return self.dispatcher_id or f"dispatcher-{os.getpid()}"

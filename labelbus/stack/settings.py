@@ -1,0 +1,33 @@
+"""What the local stack consists of."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+
+class StackSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole labelbus on this machine. A port of 0 is a free one; everything listens on loopback only."""
+
+    data: Annotated[Path, Meta(description="Folder for the NATS store, logs and output.")] = Path(".labelbus/up")
+    model_repository: Annotated[Path, Meta(description="Folder of the model repository.")] = Path(".labelbus/models")
+    http_port: Annotated[int, Meta(description="Port of the gateway; 0: a free one.", ge=0, le=65535)] = 8080
+    nats_port: Annotated[int, Meta(description="Port of NATS; 0: a free one.", ge=0, le=65535)] = 4222
+    workers: Annotated[int, Meta(description="Number of workers.", ge=0, le=256)] = 2
+    dispatchers: Annotated[
+        int, Meta(description="Number of dispatchers; only the first has the port.", ge=1, le=16)
+    ] = 1
+    capacity: Annotated[int, Meta(description="Labels that a worker holds.", ge=1)] = 2
+    slots: Annotated[int, Meta(description="Tasks that a worker runs at once.", ge=1)] = 1
+    window: Annotated[int, Meta(description="Tasks that a worker takes ahead.", ge=0)] = 1
+    runtime: Annotated[Literal["auto", "triton", "onnx", "simulated"], Meta(description="Runtime of the workers.")] = (
+        "auto"
+    )
+    simulated_load_ms: Annotated[float, Meta(description="Time of a simulated load.", ge=0)] = 500.0
+    threads: Annotated[int, Meta(description="Threads of one run of one model; 0: one a core.", ge=0)] = 0
+    policy: Annotated[Literal["affinity", "random"], Meta(description="Policy of the dispatcher.")] = "affinity"
+    converter: Annotated[bool, Meta(description="Run a converter.")] = True
+    logsink: Annotated[bool, Meta(description="Run a log sink.")] = True
+    log_level: Annotated[str, Meta(description="Least level of log records.")] = "INFO"
+    start_timeout_s: Annotated[float, Meta(description="How long a part may take to start.", gt=0)] = 120.0

@@ -1,0 +1,125 @@
+"""Where records lie: names of folders and files, when a file is followed by the next, and which files go.
+
+    <log folder>/<component>.<id>/<day>.<number>.jsonl      worker.gpu-1/2026-11-03.0001.jsonl
+
+`ls` shows who has logged, `cat worker.gpu-1/*` is one component's log in order, `cat worker.*/2026-11-03.*` is a
+day of all workers. The day is that of the stream's own timestamp, in UTC. Neither a component nor an id may contain
+a dot, so that the names are parsed without doubt. Pure code: no file is touched here.
+"""
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from bus.errors import BadNameError
+from bus.names import check_worker_id
+from bus.subjects import Subjects
+
+_FILE = re.compile(r"(\d{4}-\d{2}-\d{2})\.(\d{4,})\.jsonl", re.ASCII)
+
+
+class Source(msgspec.Struct, frozen=True, order=True):
+    """Who wrote a record, as the subject says: a record's own words could be anybody's."""
+
+    component: str
+    id: str
+
+    @property
+    def folder(self) -> str:
+        """The name of its folder."""
+        return f"{self.component}.{self.id}"
+
+
+STRANGER: Final = Source("_", "unknown")
+"""For messages on subjects that name nobody. No component can be called `_`."""
+
+
+class Place(msgspec.Struct, frozen=True, order=True):
+    """One of the files of a source; later places sort after earlier ones."""
+
+    day: date
+    number: int
+
+    @property
+    def file(self) -> str:
+        """The name of the file."""
+        return f"{self.day.isoformat()}.{self.number:04d}.jsonl"
+
+
+class LogFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that exists, as retention looks at it. `newest`: the last of its source, so it may be written to."""
+
+    path: Path
+    place: Place
+    size_bytes: int
+    newest: bool
+
+
+def source_of_subject(subjects: Subjects, subject: str) -> Source:
+    """Who published on the subject; `STRANGER` if it is not `lb.log.<component>.<id>`."""
+    try:
+        return Source(*subjects.parse_log(subject))
+    except BadNameError:
+        return STRANGER
+
+
+def source_of_folder(name: str) -> Source | None:
+    """Whose folder this is; None if no source has a folder of that name."""
+    component, dot, component_id = name.partition(".")
+    if name == STRANGER.folder:
+        return STRANGER
+    try:
+        return Source(check_worker_id(component), check_worker_id(component_id)) if dot else None
+    except BadNameError:
+        return None
+
+
+def place_of_file(name: str) -> Place | None:
+    """Which place a file's name stands for; None if it is no log file."""
+    found = _FILE.fullmatch(name)
+    if found is None:
+        return None
+    try:
+        return Place(date.fromisoformat(found[1]), int(found[2]))
+    except ValueError:
+        return None
+
+
+def day_of(unix_ns: int) -> date:
+    """The day of a stream's timestamp, in UTC."""
+    return datetime.fromtimestamp(unix_ns // 1_000_000_000, UTC).date()
+
+
+def next_place(current: Place | None, *, day: date, size_bytes: int, adding_bytes: int, limit_bytes: int) -> Place:
+    """Where the next message goes, when the current file has `size_bytes`.
+
+    A message is never split, so one larger than the limit has a file of its own. A day never goes back, even if the
+    server's clock does: the files of a source are in the order of its messages, which recovery relies on.
+    """
+    if current is None or day > current.day:
+        return Place(day, 1)
+    if size_bytes and size_bytes + adding_bytes > limit_bytes:
+        return Place(current.day, current.number + 1)
+    return current
+
+
+def outdated(files: Iterable[LogFile], *, today: date, keep_days: int, keep_bytes: int) -> list[LogFile]:
+    """The files that retention takes, oldest first.
+
+    First those older than `keep_days`, then the oldest until the rest fits into `keep_bytes`. A file that may be
+    written to today is never taken.
+    """
+    ordered = sorted(files, key=lambda file: (file.place.day, file.newest, file.place.number, file.path))
+    total = sum(file.size_bytes for file in ordered)
+    taken = []
+    for file in ordered:
+        in_use = file.newest and file.place.day >= today
+        too_old = (today - file.place.day).days >= keep_days
+        if not in_use and (too_old or total > keep_bytes):
+            taken.append(file)
+            total -= file.size_bytes
+    return taken

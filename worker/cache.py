@@ -1,0 +1,161 @@
+"""What a worker holds and what it gives up: plain code, with time (seconds) as an argument.
+
+    (absent) --acquire--> LOADING --loaded--> READY --acquire of another label--> UNLOADING --unloaded--> (absent)
+        └--acquire, no room--> WAITING --its victim unloaded--> LOADING --load_failed--> (absent)
+
+Invariants: at most `capacity` labels are loading, ready or unloading together, so there is never a moment with more
+of them in memory; a label in use is never given up; one label is loaded by one caller, whom the others join.
+
+Which label goes: the one that is cheapest to lose, its rate of use times what it costs to load again (ROUTING: worth
+2.6 times when load times differ, and as good as LRU when they do not). The dispatcher sees all workers and may
+propose one (a label that others hold too is cheap to lose); a proposal is followed unless the label is in use.
+"""
+
+import enum
+import math
+from typing import Final
+
+import msgspec
+
+HALF_LIFE_S: Final = 120.0
+"""A use counts half after this long: long enough to know a label's rate, short enough to follow a shift."""
+
+
+class State(enum.Enum):
+    """Of a label in the cache."""
+
+    WAITING = "waiting"
+    LOADING = "loading"
+    READY = "ready"
+    UNLOADING = "unloading"
+
+
+class Hit(msgspec.Struct, frozen=True):
+    """The label is ready and now in use by the caller, who must `release` it."""
+
+
+class Join(msgspec.Struct, frozen=True):
+    """Someone is loading the label; the caller is counted as its user, and must `release` it if the load succeeds."""
+
+
+class Load(msgspec.Struct, frozen=True):
+    """The caller must unload `evict` (if any), load the label, and say `loaded` or `load_failed`.
+
+    It is counted as a user, and must `release` the label after a successful load.
+    """
+
+    evict: str | None
+
+
+class Full(msgspec.Struct, frozen=True):
+    """No room, and everything held is in use or on its way: try again after the next change."""
+
+
+Acquired = Hit | Join | Load | Full
+
+
+class Held(msgspec.Struct):
+    """One label in the cache."""
+
+    label: str
+    state: State
+    users: int = 0
+    load_ms: float = 0.0
+    since: float = 0.0
+    uses: float = 0.0
+    used_at: float = 0.0
+
+    def used(self, now: float) -> None:
+        """Count one use."""
+        self.uses = self._decayed(now) + 1.0
+        self.used_at = now
+
+    def value(self, now: float) -> tuple[float, float]:
+        """What losing the label would cost: uses weighed by age, times load time; ties go to the least recent."""
+        return self._decayed(now) * max(self.load_ms, 1.0), self.used_at
+
+    def _decayed(self, now: float) -> float:
+        return self.uses * math.exp2((self.used_at - now) / HALF_LIFE_S)
+
+
+class LabelCache:
+    """The labels of one worker, at most `capacity` of them."""
+
+    def __init__(self, capacity: int) -> None:
+        if capacity < 1:
+            raise ValueError("a worker holds at least one label")
+        self.capacity: Final = capacity
+        self._held: dict[str, Held] = {}
+
+    def acquire(self, now: float, label: str, *, evict_hint: str = "") -> Acquired:
+        """Use a label, or be told what must be done first."""
+        held = self._held.get(label)
+        if held is not None and held.state is State.UNLOADING:
+            return Full()
+        if held is not None:
+            held.users += 1
+            held.used(now)
+            return Hit() if held.state is State.READY else Join()
+        if self.in_memory() < self.capacity:
+            self._begin(now, label, State.LOADING)
+            return Load(None)
+        victim = self._victim(now, evict_hint)
+        if victim is None:
+            return Full()
+        victim.state = State.UNLOADING
+        self._begin(now, label, State.WAITING)
+        return Load(victim.label)
+
+    def unloaded(self, evicted: str, label: str) -> None:
+        """`evicted` is out of memory; `label`, for which it went, is loading from now on."""
+        assert self._held[evicted].state is State.UNLOADING
+        assert self._held[label].state is State.WAITING
+        del self._held[evicted]
+        self._held[label].state = State.LOADING
+
+    def loaded(self, now: float, label: str, load_ms: float) -> None:
+        """The label is ready for its users, and took `load_ms` to load."""
+        held = self._held[label]
+        held.state, held.load_ms, held.since = State.READY, load_ms, now
+
+    def load_failed(self, label: str) -> None:
+        """The label is not held after all; its users have none to release."""
+        self._held.pop(label, None)
+
+    def release(self, label: str) -> None:
+        """One user less. A label that was lost meanwhile is no error."""
+        held = self._held.get(label)
+        if held is not None and held.users > 0:
+            held.users -= 1
+
+    def forget(self, label: str) -> bool:
+        """The runtime lost the label (its process died): it is not held any more. True if it was ready."""
+        held = self._held.get(label)
+        if held is None or held.state is not State.READY:
+            return False
+        del self._held[label]
+        return True
+
+    def labels(self, state: State = State.READY) -> tuple[str, ...]:
+        """The labels in this state, in the order in which they were taken up."""
+        return tuple(held.label for held in self._held.values() if held.state is state)
+
+    def held(self, label: str) -> Held | None:
+        """What is known of a label that is in the cache."""
+        return self._held.get(label)
+
+    def in_memory(self) -> int:
+        """How many labels take up memory now, or may."""
+        return sum(held.state is not State.WAITING for held in self._held.values())
+
+    def _begin(self, now: float, label: str, state: State) -> None:
+        held = Held(label, state, users=1)
+        held.used(now)
+        self._held[label] = held
+
+    def _victim(self, now: float, hint: str) -> Held | None:
+        idle = [held for held in self._held.values() if held.state is State.READY and held.users == 0]
+        for held in idle:
+            if held.label == hint:
+                return held
+        return min(idle, key=lambda held: held.value(now), default=None)

@@ -1,0 +1,52 @@
+"""`embed_texts`: sentence embeddings of a list of texts."""
+
+from typing import Annotated, Any, Final
+
+import msgspec
+import numpy as np
+import orjson
+from msgspec import Meta
+
+from bus.errors import BadParametersError, WorkerError
+from worker.runtimes.protocol import Tensors
+from worker.tasks import TaskContext, task_type
+from worker.tokens import in_order
+
+OUTPUT: Final = "sentence_embedding"
+
+
+class EmbedTexts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The texts; how many and how long they may be is the worker's setting."""
+
+    texts: Annotated[list[str], Meta(min_length=1)]
+
+
+@task_type("embed_texts")
+async def embed_texts(context: TaskContext, parameters: EmbedTexts) -> bytes:
+    """`{"embeddings": [[...], ...], "dim": 384}`, in the order of the texts; each is truncated as its model says."""
+    check_texts(parameters.texts, max_texts=context.limits.max_texts, max_chars=context.limits.max_text_chars)
+    batches = await context.tokens.encode(context.label, parameters.texts)
+    outputs = []
+    for batch in batches:
+        tensors = await context.runtime.run(context.label, batch.inputs, timeout_s=context.timeout_s)
+        outputs.append(_embedding(context.label, tensors))
+    embeddings = in_order(batches, outputs)
+    return orjson.dumps({"embeddings": embeddings, "dim": embeddings.shape[1]}, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def check_texts(texts: list[str], *, max_texts: int, max_chars: int) -> None:
+    """Nothing, or `BadParametersError` if there are too many texts or one is too long."""
+    if len(texts) > max_texts:
+        raise BadParametersError(f"{len(texts):,} texts in one task; at most {max_texts:,} go: send them in parts")
+    for index, text in enumerate(texts):
+        if len(text) > max_chars:
+            raise BadParametersError(
+                f"text {index} has {len(text):,} characters; at most {max_chars:,} go, and models read far fewer"
+            )
+
+
+def _embedding(label: str, tensors: Tensors) -> "np.ndarray[Any, np.dtype[Any]]":
+    found = tensors.get(OUTPUT)
+    if found is None or found.ndim != 2:
+        raise WorkerError(f"{label} is no embedding model: no two-dimensional output {OUTPUT}; use infer")
+    return found

@@ -1,0 +1,116 @@
+"""`infer`: named tensors in, named tensors out, as the KServe v2 protocol writes them in JSON."""
+
+import math
+from typing import Annotated, Any, Final
+
+import msgspec
+import numpy as np
+import orjson
+from msgspec import Meta
+
+from bus.errors import BadParametersError
+from bus.names import model_name
+from worker.runtimes.protocol import Tensors
+from worker.tasks import TaskContext, task_type
+
+DATATYPES: Final = {
+    "BOOL": np.bool_,
+    "UINT8": np.uint8,
+    "UINT16": np.uint16,
+    "UINT32": np.uint32,
+    "UINT64": np.uint64,
+    "INT8": np.int8,
+    "INT16": np.int16,
+    "INT32": np.int32,
+    "INT64": np.int64,
+    "FP16": np.float16,
+    "FP32": np.float32,
+    "FP64": np.float64,
+    "BYTES": np.object_,
+}
+"""KServe v2 "Tensor Data Types" that have a numpy counterpart."""
+
+_ACCEPTED: Final = {"b": "b", "i": "iu", "u": "iu", "f": "iuf"}
+"""Which kinds of numbers in JSON do for which kind of tensor."""
+
+_NAMES: Final = {np.dtype(kind): name for name, kind in DATATYPES.items()}
+
+
+class Tensor(msgspec.Struct, frozen=True, kw_only=True):
+    """One tensor; `data` is flat or nested, in row-major order."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=256)]
+    shape: Annotated[list[Annotated[int, Meta(ge=0)]], Meta(min_length=1, max_length=8)]
+    datatype: str
+    data: list[Any]
+
+
+class RequestedOutput(msgspec.Struct, frozen=True, kw_only=True):
+    """An output that is wanted; without any, all are returned."""
+
+    name: str
+
+
+class Infer(msgspec.Struct, frozen=True, kw_only=True):
+    """An inference request."""
+
+    inputs: Annotated[list[Tensor], Meta(min_length=1, max_length=64)]
+    outputs: list[RequestedOutput] = []
+
+
+@task_type("infer")
+async def infer(context: TaskContext, parameters: Infer) -> bytes:
+    """Run the label's model on the inputs: `{"model_name", "outputs": [{"name", "shape", "datatype", "data"}]}`."""
+    inputs: Tensors = {tensor.name: to_array(tensor) for tensor in parameters.inputs}
+    if len(inputs) < len(parameters.inputs):
+        raise BadParametersError("two inputs have the same name")
+    results = await context.runtime.run(context.label, inputs, timeout_s=context.timeout_s)
+    wanted = [output.name for output in parameters.outputs] or list(results)
+    for name in wanted:
+        if name not in results:
+            raise BadParametersError(f"the model has no output {name}; it has {', '.join(sorted(results))}")
+    return orjson.dumps(
+        {"model_name": model_name(context.label), "outputs": [from_array(name, results[name]) for name in wanted]},
+        option=orjson.OPT_SERIALIZE_NUMPY,
+    )
+
+
+def to_array(tensor: Tensor) -> "np.ndarray[Any, np.dtype[Any]]":
+    """The tensor as an array of its shape and type; `BadParametersError` if its data do not fit them."""
+    kind = DATATYPES.get(tensor.datatype)
+    if kind is None:
+        raise BadParametersError(f"{tensor.name}: datatype {tensor.datatype} is none of {', '.join(DATATYPES)}")
+    data: list[Any] = tensor.data
+    while data and isinstance(data[0], list):
+        if not all(isinstance(row, list) for row in data):
+            raise BadParametersError(f"{tensor.name}: data are nested unevenly")
+        data = [value for row in data for value in row]
+    if len(data) != math.prod(tensor.shape):
+        raise BadParametersError(
+            f"{tensor.name}: shape {tensor.shape} wants {math.prod(tensor.shape)} values, not {len(data)}"
+        )
+    if kind is np.object_:
+        if not all(isinstance(value, str) for value in data):
+            raise BadParametersError(f"{tensor.name}: data of BYTES are texts")
+        return np.array([value.encode() for value in data], dtype=np.object_).reshape(tensor.shape)
+    return _numbers(tensor, data, np.dtype(kind)).reshape(tensor.shape)
+
+
+def _numbers(tensor: Tensor, data: list[Any], dtype: "np.dtype[Any]") -> "np.ndarray[Any, np.dtype[Any]]":
+    given = np.array(data or np.empty(0, dtype))
+    if given.ndim != 1 or given.dtype.kind not in _ACCEPTED[dtype.kind]:
+        raise BadParametersError(f"{tensor.name}: data are not {tensor.datatype}")
+    if dtype.kind in "iu" and data and not np.iinfo(dtype).min <= min(data) <= max(data) <= np.iinfo(dtype).max:
+        raise BadParametersError(f"{tensor.name}: data are out of the range of {tensor.datatype}")
+    return given.astype(dtype)
+
+
+def from_array(name: str, array: "np.ndarray[Any, np.dtype[Any]]") -> dict[str, Any]:
+    """An array as KServe v2 writes it, data flat."""
+    flat: Any = np.ascontiguousarray(array).reshape(-1)
+    datatype = _NAMES.get(array.dtype, "BYTES")
+    if datatype == "BYTES":
+        flat = [value.decode(errors="replace") if isinstance(value, bytes) else str(value) for value in flat]
+    elif datatype == "FP16":
+        flat = flat.astype(np.float32)
+    return {"name": name, "shape": list(array.shape), "datatype": datatype, "data": flat}

@@ -1,0 +1,141 @@
+"""One life of a local Triton: a folder, a guard, the server and its stubs."""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import sys
+import tempfile
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from loguru import logger
+
+from bus.errors import RuntimeUnavailableError
+from worker.local_triton.command import (
+    LocalTritonOptions,
+    grpc_target,
+    server_command,
+    server_environment,
+    write_backends,
+)
+from worker.local_triton.files import GUARD, LocalTritonFiles
+from worker.local_triton.guard import remove_leftovers
+
+_LAST_LINES: Final = 20
+_SOCKET_PATH_BYTES: Final = 90
+"""A Unix socket's path has at most 107 bytes; the rest is for the socket's own name."""
+
+
+def new_folder() -> Path:
+    """A folder for a Triton, its owner's alone, in the system's place for temporary files."""
+    folder = Path(tempfile.mkdtemp(prefix="labelbus-triton-"))
+    if len(os.fsencode(folder)) > _SOCKET_PATH_BYTES:
+        folder.rmdir()
+        folder = Path(tempfile.mkdtemp(prefix="labelbus-triton-", dir="/tmp"))  # as long as it is short
+    return folder
+
+
+class TritonProcess:
+    """A Triton that was started; when `wait` returns, nothing of it is left on this machine."""
+
+    def __init__(self, process: asyncio.subprocess.Process, folder: Path, shm_prefix: str, grace_s: float) -> None:
+        self._process = process
+        self._folder = folder
+        self._shm_prefix = shm_prefix
+        self._grace_s = grace_s
+        self._lines: deque[str] = deque(maxlen=_LAST_LINES)
+        self._reader = asyncio.create_task(self._read_log()) if process.stdout else None
+
+    @classmethod
+    async def start(cls, files: LocalTritonFiles, options: LocalTritonOptions, folder: Path) -> "TritonProcess":
+        """Start the server in the folder, which is made when it is not there. It does not wait until it answers.
+
+        `RuntimeUnavailableError` if it cannot be started.
+        """
+        prefix = f"labelbus-{secrets.token_hex(6)}-"
+        try:
+            await asyncio.to_thread(_prepare, files, options, folder)
+            with _log_target(options.log_file) as log:
+                process = await asyncio.create_subprocess_exec(
+                    *(sys.executable, "-I", "-S", str(GUARD), str(folder), prefix, str(options.grace_s)),
+                    *server_command(files, options, folder, prefix),
+                    stdin=asyncio.subprocess.PIPE,
+                    stdout=log,
+                    stderr=asyncio.subprocess.STDOUT,
+                    env=server_environment(files, options, os.environ),
+                    start_new_session=True,  # Ctrl-C at a terminal is the worker's to answer
+                )
+        except OSError as exc:
+            remove_leftovers(folder, prefix)
+            raise RuntimeUnavailableError(f"Triton cannot be started: {exc}") from exc
+        return cls(process, folder, prefix, options.grace_s)
+
+    @property
+    def target(self) -> str:
+        """Its gRPC target."""
+        return grpc_target(self._folder)
+
+    @property
+    def guard_pid(self) -> int:
+        """The process above the server and its stubs."""
+        return self._process.pid
+
+    async def wait(self) -> int:
+        """The server's exit status, when it and its stubs have ended; 128 and more is a signal."""
+        status = await self._process.wait()
+        if self._reader is not None:
+            await asyncio.wait({self._reader})  # unlike a bare await, whoever is cancelled here leaves the reader be
+        remove_leftovers(self._folder, self._shm_prefix)  # the guard has done so, unless it was killed itself
+        return status
+
+    async def stop(self) -> None:
+        """End it: asked first, killed when its grace is over. Idempotent."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        try:
+            async with asyncio.timeout(2 * self._grace_s + 1):
+                await self.wait()
+        except TimeoutError:
+            self._process.kill()
+            await self.wait()
+
+    def last_words(self) -> str:
+        """The last errors it logged, or its last lines when there are none; empty when it logs to a file."""
+        lines = [line for line in self._lines if line.startswith(("E", "F"))] or list(self._lines)[-3:]
+        return " | ".join(lines)
+
+    async def _read_log(self) -> None:
+        """Read until everyone has closed the pipe. A reader that stopped early would block the server."""
+        assert self._process.stdout is not None
+        rest = b""
+        while chunk := await self._process.stdout.read(1 << 16):
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                self._log(line)
+        self._log(rest)
+
+    def _log(self, line: bytes) -> None:
+        if text := line.decode(errors="replace").strip():
+            self._lines.append(text)
+            logger.bind(line=text).debug("triton log")
+
+
+def _prepare(files: LocalTritonFiles, options: LocalTritonOptions, folder: Path) -> None:
+    folder.mkdir(mode=0o700, exist_ok=True)
+    options.model_repository.mkdir(parents=True, exist_ok=True)
+    write_backends(files, folder)
+
+
+def _log_target(path: Path | None) -> contextlib.AbstractContextManager[int]:
+    """What the subprocess gets as its output: a pipe, or the file's descriptor while it is needed."""
+    return contextlib.nullcontext(asyncio.subprocess.PIPE) if path is None else _opened(path)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as file:
+        yield file.fileno()

@@ -1,0 +1,71 @@
+"""The runtime that a worker's settings ask for."""
+
+from loguru import logger
+
+from bus.errors import RuntimeUnavailableError
+from worker.local_triton.command import LocalTritonOptions
+from worker.local_triton.files import LocalTritonFiles, find_local_triton
+from worker.runtimes.protocol import Runtime
+from worker.runtimes.settings import RuntimeSettings
+from worker.runtimes.simulated import SimulatedRuntime
+
+# Each runtime is imported when it is wanted: ONNX Runtime and gRPC take 50 MB and 0.3 s that the others do without.
+
+
+def make_runtime(settings: RuntimeSettings) -> Runtime:
+    """The runtime that was asked for, not yet started; `auto` says in the log what it came to.
+
+    `RuntimeUnavailableError` if it cannot be had on this machine.
+    """
+    match settings.runtime:
+        case "simulated":
+            return SimulatedRuntime(
+                settings.simulated_load_ms, sigma=settings.simulated_load_sigma, seed=settings.simulated_seed
+            )
+        case "onnx":
+            return _onnx(settings)
+        case _ if settings.triton_url:
+            return _triton(settings)
+    found = find_local_triton()
+    if isinstance(found, LocalTritonFiles):
+        return _local_triton(settings, found)
+    if settings.runtime == "triton":
+        raise RuntimeUnavailableError(
+            f"no Triton to start: {found.reason}. Give --triton-url for one that runs, or take --runtime onnx"
+        )
+    logger.bind(reason=found.reason).warning("no local triton, using onnx")
+    return _onnx(settings)
+
+
+def _onnx(settings: RuntimeSettings) -> Runtime:
+    try:
+        from worker.runtimes.onnx import OnnxRuntime
+    except ModuleNotFoundError as exc:
+        raise RuntimeUnavailableError(f"{exc.name} is not installed: pip install 'labelbus[onnx]'") from exc
+    return OnnxRuntime(settings.model_repository, threads=settings.threads)
+
+
+def _triton(settings: RuntimeSettings) -> Runtime:
+    from worker.runtimes.triton import TritonRuntime
+
+    return TritonRuntime(
+        settings.triton_url,
+        repository=settings.model_repository,
+        start_timeout_s=settings.start_timeout_s,
+        load_timeout_s=settings.load_timeout_s,
+        unload_others=settings.triton_unload_others,
+    )
+
+
+def _local_triton(settings: RuntimeSettings, files: LocalTritonFiles) -> Runtime:
+    from worker.runtimes.local_triton import LocalTritonRuntime
+
+    options = LocalTritonOptions(
+        model_repository=settings.model_repository,
+        threads=settings.threads,
+        log_file=settings.triton_log,
+        grace_s=settings.triton_grace_s,
+    )
+    return LocalTritonRuntime(
+        files, options, start_timeout_s=settings.start_timeout_s, load_timeout_s=settings.load_timeout_s
+    )

@@ -1,0 +1,256 @@
+"""The worker on the bus: takes tasks, has their labels held, runs them, answers."""
+
+import asyncio
+import time
+from typing import Any, Final
+
+import msgspec
+import nats.errors
+from loguru import logger
+from nats.aio.msg import Msg
+
+from bus.codec import decode_task, encode_result, encode_state
+from bus.connection import Bus
+from bus.errors import (
+    DeadlineError,
+    LabelbusError,
+    MalformedError,
+    RuntimeUnavailableError,
+    TooLargeError,
+    UnknownTaskTypeError,
+    WorkerError,
+    reason,
+)
+from bus.messages import Result, Status, Task
+from bus.registry import Registration
+from bus.version import labelbus_version
+from worker.cache import LabelCache
+from worker.clock import SenderClocks
+from worker.holder import LabelHolder, Use
+from worker.presence import Presence
+from worker.runtimes.protocol import Runtime
+from worker.settings import WorkerSettings
+from worker.tasks import Limits, TaskContext, TaskType
+from worker.tokens import Tokens
+
+RESULT_OVERHEAD_BYTES: Final = 16 * 1024
+"""Room in a message for everything in a Result but its output: a state with some hundred labels."""
+
+
+class WorkerService:
+    """One worker. `run()` serves until `stopping` is set, then drains and leaves."""
+
+    def __init__(
+        self, bus: Bus, settings: WorkerSettings, worker_id: str, runtime: Runtime, task_types: dict[str, TaskType]
+    ) -> None:
+        self._bus = bus
+        self._settings = settings
+        self._worker_id = worker_id
+        self._runtime = runtime
+        self._task_types = task_types
+        self._limits = Limits(max_texts=settings.max_texts, max_text_chars=settings.max_text_chars)
+        self._tokens = Tokens(settings.model_repository, held=settings.capacity + 1)
+        self._cache = LabelCache(settings.capacity)
+        self._slots = asyncio.Semaphore(settings.slots)
+        self._clocks = SenderClocks()
+        self._serving: set[asyncio.Task[None]] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._presence = Presence(
+            bus,
+            worker_id,
+            self._cache,
+            slots=settings.slots,
+            runtime=runtime.name,
+            task_types=tuple(sorted(task_types)),
+            version=labelbus_version(),
+            on_task=self._on_task,
+            on_labels_changed=lambda: self._registration.changed(),
+        )
+        self._registration = Registration(bus, worker_id, self._presence.entry, heartbeat_s=settings.heartbeat_s)
+        self._tasks: asyncio.TaskGroup
+        self._holder: LabelHolder
+        self.malformed = 0
+
+    async def run(self, stopping: asyncio.Event, ready: asyncio.Event) -> None:
+        """Serve until `stopping`; tasks that are running then have `drain_s` to finish. Sets `ready` when registered.
+
+        Raises `RuntimeUnavailableError` if the runtime does not start.
+        """
+        self._runtime.on_labels_lost(lambda labels: self._holder.lost(labels))
+        try:
+            await self._runtime.start()
+            async with asyncio.TaskGroup() as self._tasks:
+                self._holder = LabelHolder(
+                    self._cache,
+                    self._runtime,
+                    self._tasks,
+                    on_load=self._tokens.forget,
+                    on_change=self._presence.labels_changed,
+                )
+                background = [
+                    self._tasks.create_task(self._presence.run(), name="presence"),
+                    self._tasks.create_task(self._registration.run(), name="registration"),
+                ]
+                subjects = self._bus.subjects
+                direct = await self._bus.nc.subscribe(subjects.task(self._worker_id), cb=self._on_task)
+                await self._bus.nc.subscribe(subjects.ping(self._worker_id), cb=self._on_ping)
+                registered = self._tasks.create_task(self._registration.registered(), name="registered")
+                registered.add_done_callback(lambda done: None if done.cancelled() else ready.set())
+                await stopping.wait()
+                registered.cancel()
+                await self._drain()
+                for task in background:
+                    task.cancel()
+                await self._registration.remove()
+                await direct.drain()  # type: ignore[no-untyped-call]
+        finally:
+            await self._runtime.stop()
+
+    async def _drain(self) -> None:
+        """Take nothing more, and let what runs finish."""
+        self._presence.drain()
+        logger.bind(running=len(self._serving)).info("draining")
+        try:
+            async with asyncio.timeout(self._settings.drain_s):
+                await self._idle.wait()
+        except TimeoutError:
+            logger.bind(running=len(self._serving)).error("drain time is over; unfinished tasks are cancelled")
+            for serving in self._serving:
+                serving.cancel()
+
+    async def _on_ping(self, msg: Msg) -> None:
+        await self._send(msg, encode_state(self._presence.state()))
+
+    async def _on_task(self, msg: Msg) -> None:
+        try:
+            task = decode_task(msg.data)
+        except MalformedError as exc:
+            self.malformed += 1
+            logger.bind(subject=msg.subject, reason=reason(exc), malformed=self.malformed).warning("message ignored")
+            return
+        if self._presence.draining or self._presence.occupied >= self._settings.slots + self._settings.window:
+            await self._answer(msg, self._result(task, Status.BUSY))
+            return
+        self._presence.took()
+        self._idle.clear()
+        serving = self._tasks.create_task(self._serve(task, msg, time.monotonic()), name=f"task {task.task_id}")
+        self._serving.add(serving)
+        serving.add_done_callback(self._served)
+
+    async def _serve(self, task: Task, msg: Msg, arrived: float) -> None:
+        """Run one task and answer it, whatever happens."""
+        try:
+            result = await self._run(task, _sender(msg.reply), arrived)
+        except LabelbusError as exc:
+            result = self._failure(task, exc)
+        except asyncio.CancelledError:
+            result = self._failure(task, RuntimeUnavailableError("the worker had to stop before the task was done"))
+        except Exception as exc:  # noqa: BLE001  # a task's own fault must never take the worker down
+            logger.bind(task_id=task.task_id, label=task.label).exception("task failed unexpectedly")
+            result = self._failure(task, WorkerError(f"{task.task_type} failed: {reason(exc)}"))
+        self._presence.answered()
+        await self._answer(msg, result)
+
+    def _served(self, serving: asyncio.Task[None]) -> None:
+        self._serving.discard(serving)
+        if not self._serving:
+            self._idle.set()
+
+    async def _run(self, task: Task, sender: str, arrived: float) -> Result:
+        deadline_ms = self._clocks.deadline_here(
+            sender, deadline_ms=task.deadline_ms, sent_ms=task.sent_ms, now_ms=_now_ms()
+        )
+        task_type = self._task_types.get(task.task_type)
+        if task_type is None:
+            raise UnknownTaskTypeError(
+                f"this worker has no handler for {task.task_type}; it has {', '.join(sorted(self._task_types))}"
+            )
+        parameters = task_type.decode(task.parameters)
+        _check_deadline(task, deadline_ms)
+        async with self._holder.use(task.label, evict_hint=task.evict_label) as use:
+            if not use.hit:
+                logger.bind(task_id=task.task_id, label=task.label, load_ms=round(use.load_ms, 1)).info(
+                    f"LABEL MISS: {task.label}"
+                )
+            async with self._slots:
+                _check_deadline(task, deadline_ms)
+                began = time.monotonic()
+                context = TaskContext(
+                    task_id=task.task_id,
+                    label=task.label,
+                    runtime=self._runtime,
+                    tokens=self._tokens,
+                    limits=self._limits,
+                    deadline=began + (deadline_ms - _now_ms()) / 1000 if task.deadline_ms else None,
+                )
+                output = await task_type.run(context, parameters)
+                ended = time.monotonic()
+        return self._success(task, use, output, arrived=arrived, began=began, ended=ended)
+
+    def _success(self, task: Task, use: Use, output: bytes, *, arrived: float, began: float, ended: float) -> Result:
+        limit = self._bus.max_payload_bytes - RESULT_OVERHEAD_BYTES
+        if len(output) > limit:
+            raise TooLargeError(
+                f"the result of {task.task_type} has {len(output):,} bytes, and NATS takes {limit:,}; ask for less at "
+                "once, or raise max_payload on the NATS server"
+            )
+        queue_ms = (began - arrived) * 1000 - use.load_ms
+        logger.bind(
+            task_id=task.task_id,
+            task_type=task.task_type,
+            label=task.label,
+            label_hit=use.hit,
+            queue_ms=round(queue_ms, 2),
+            load_ms=round(use.load_ms, 2),
+            run_ms=round((ended - began) * 1000, 2),
+            attempt=task.attempt,
+        ).info(f"Task completed in {ended - arrived:.4f} seconds")
+        return self._result(
+            task,
+            Status.OK,
+            output=output,
+            label_hit=use.hit,
+            queue_ms=max(0.0, queue_ms),
+            load_ms=use.load_ms,
+            run_ms=(ended - began) * 1000,
+            evicted_label=use.evicted,
+        )
+
+    def _failure(self, task: Task, exc: LabelbusError) -> Result:
+        log = logger.bind(task_id=task.task_id, task_type=task.task_type, label=task.label, code=exc.code)
+        if isinstance(exc, WorkerError | DeadlineError):
+            log.bind(reason=reason(exc)).error("task failed")
+        else:
+            log.bind(reason=reason(exc)).info("task refused")
+        return self._result(task, Status.FAILED, error_code=exc.code, error_message=reason(exc)[:4000])
+
+    def _result(self, task: Task, status: Status, **fields: Any) -> Result:
+        return Result(task_id=task.task_id, worker_id=self._worker_id, status=status, attempt=task.attempt, **fields)
+
+    async def _answer(self, msg: Msg, result: Result) -> None:
+        """Send the result with the worker's state as of now."""
+        await self._send(msg, encode_result(msgspec.structs.replace(result, state=self._presence.state())))
+
+    async def _send(self, msg: Msg, payload: bytes) -> None:
+        if not msg.reply:
+            logger.bind(subject=msg.subject).warning("nobody to answer: the message had no reply subject")
+            return
+        try:
+            await self._bus.nc.publish(msg.reply, payload)
+        except nats.errors.Error as exc:
+            logger.bind(subject=msg.reply, bytes=len(payload), reason=reason(exc)).error("answer not sent")
+
+
+def _check_deadline(task: Task, deadline_ms: float) -> None:
+    if task.deadline_ms and _now_ms() >= deadline_ms:
+        raise DeadlineError(f"the deadline of {task.task_id} passed before work on it began")
+
+
+def _sender(reply: str) -> str:
+    """Who sent it: the reply subject without its last token, which counts assignments."""
+    return reply.rpartition(".")[0]
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

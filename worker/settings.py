@@ -1,0 +1,48 @@
+"""The worker's settings."""
+
+import os
+import socket
+from typing import Annotated
+
+from msgspec import Meta
+
+from bus.errors import InvalidInputError
+from bus.names import check_worker_id
+from worker.runtimes.settings import RuntimeSettings
+
+
+class WorkerSettings(RuntimeSettings, frozen=True, kw_only=True):
+    """One worker: its name, how much it holds and does at once, and its runtime."""
+
+    worker_id: Annotated[str, Meta(description="Name on the bus; made from host and process when empty.")] = ""
+    capacity: Annotated[int, Meta(description="Labels held at once.", ge=1, le=10_000)] = 2
+    slots: Annotated[int, Meta(description="Tasks run at once.", ge=1, le=1_000)] = 1
+    window: Annotated[
+        int,
+        Meta(description="Tasks taken ahead while all slots are full, to hide the way between tasks.", ge=0, le=100),
+    ] = 1
+    heartbeat_s: Annotated[float, Meta(description="Between heartbeats; a key lives three.", ge=0.2, le=60)] = 2.0
+    drain_s: Annotated[float, Meta(description="How long to finish tasks after SIGTERM.", ge=0)] = 30.0
+    max_texts: Annotated[int, Meta(description="Texts in one embed_texts task.", ge=1)] = 1024
+    max_text_chars: Annotated[int, Meta(description="Characters in one text.", ge=1)] = 100_000
+    handlers: Annotated[tuple[str, ...], Meta(description="Module with task types of one's own; may be repeated.")] = ()
+
+    def __post_init__(self) -> None:
+        if self.worker_id:
+            check_worker_id(self.worker_id)
+        if self.capacity < self.slots:
+            raise InvalidInputError(
+                f"capacity {self.capacity} is less than slots {self.slots}: tasks of different labels could never all "
+                "run; raise --capacity or lower --slots"
+            )
+
+    @property
+    def id(self) -> str:
+        """The worker's name."""
+        return self.worker_id or default_id()
+
+
+def default_id() -> str:
+    """Host name and process id, as far as they fit."""
+    host = "".join(c if c.isascii() and c.isalnum() else "-" for c in socket.gethostname()).strip("-") or "worker"
+    return f"{host[:48]}-{os.getpid()}"
