@@ -3,14 +3,14 @@
 import msgspec
 import pytest
 
-from bus.settings import ENV_PREFIX
+from bus.settings import ENV_PREFIX, BusSettings
 from converter.settings import ConverterSettings
 from dispatcher.settings import DispatcherSettings
 from logsink.settings import LogsinkSettings
 from tests.deploy.rendering import CASES, EVERYTHING, Case, Chart, Object, Release
 from worker.settings import WorkerSettings
 
-SETTINGS = {
+SETTINGS: dict[str, tuple[str, type[BusSettings]]] = {
     "dispatcher": ("Deployment", DispatcherSettings),
     "worker": ("Deployment", WorkerSettings),
     "logsink": ("StatefulSet", LogsinkSettings),

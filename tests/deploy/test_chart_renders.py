@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.deploy.rendering import CASES, Case, Chart, Release
+from tests.deploy.rendering import CASES, Case, Chart, Object, Release
 from tests.deploy.tools import need, run, succeed
 
 KUBERNETES_VERSIONS = ("1.29", "1.33", "1.37")
@@ -76,7 +76,7 @@ def test_the_chart_passes_helm_lint(chart: Chart) -> None:
     succeed(chart.helm, "lint", "--strict", chart.folder)
 
 
-def references(spec: dict) -> list[tuple[str, str]]:
+def references(spec: Object) -> list[tuple[str, str]]:
     """Kind and name of what a pod takes from elsewhere."""
     found = [("ServiceAccount", spec["serviceAccountName"])] if "serviceAccountName" in spec else []
     for volume in spec.get("volumes", []):

@@ -7,7 +7,7 @@ locals {
   models_class  = "${var.release_name}-models"
 
   # Access points with the chart's user id, so that pods need no root to write.
-  efs_objects = [{
+  efs_objects = tolist([yamlencode({
     apiVersion  = "storage.k8s.io/v1"
     kind        = "StorageClass"
     metadata    = { name = local.models_class }
@@ -20,11 +20,11 @@ locals {
       gid              = "10001"
     }
     reclaimPolicy = "Retain"
-  }]
+  })])
 
   # A bucket has no storage class: its volume is written down, and read only.
-  s3_objects = [
-    {
+  s3_objects = tolist([
+    yamlencode({
       apiVersion = "v1"
       kind       = "PersistentVolume"
       metadata   = { name = local.models_class }
@@ -41,8 +41,8 @@ locals {
           volumeAttributes = { bucketName = var.model_store.bucket }
         }
       }
-    },
-    {
+    }),
+    yamlencode({
       apiVersion = "v1"
       kind       = "PersistentVolumeClaim"
       metadata   = { name = local.models_class }
@@ -52,8 +52,8 @@ locals {
         volumeName       = local.models_class
         resources        = { requests = { storage = "1Ti" } }
       }
-    },
-  ]
+    }),
+  ])
 
   values = {
     image      = { tag = var.image_tag }
@@ -66,7 +66,11 @@ locals {
       } : {
       persistence = { storageClass = "", existingClaim = local.models_class }
     }
-    extraObjects = [for object in local.efs ? local.efs_objects : local.s3_objects : yamlencode(object)]
+    # Helm replaces lists: what eks.yaml has is named again.
+    extraObjects = concat(
+      yamldecode(file("${local.values_folder}/eks.yaml")).extraObjects,
+      local.efs ? local.efs_objects : local.s3_objects,
+    )
   }
 }
 

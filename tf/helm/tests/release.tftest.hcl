@@ -21,12 +21,12 @@ run "efs_makes_a_storage_class_and_keeps_the_converter" {
   command = plan
 
   assert {
-    condition     = local.values.converter.enabled && yamldecode(local.values.extraObjects[0]).parameters.fileSystemId == "fs-0123456789abcdef0"
+    condition     = local.values.converter.enabled && yamldecode(local.values.extraObjects[1]).parameters.fileSystemId == "fs-0123456789abcdef0"
     error_message = "a storage class on the file system"
   }
 
   assert {
-    condition     = local.values.models.persistence.storageClass == yamldecode(local.values.extraObjects[0]).metadata.name
+    condition     = local.values.models.persistence.storageClass == yamldecode(local.values.extraObjects[1]).metadata.name
     error_message = "the claim asks for that class"
   }
 
@@ -44,12 +44,12 @@ run "s3_is_read_only_and_has_no_converter" {
   }
 
   assert {
-    condition     = !local.values.converter.enabled && yamldecode(local.values.extraObjects[0]).spec.csi.volumeAttributes.bucketName == "labelbus-models-1"
+    condition     = !local.values.converter.enabled && yamldecode(local.values.extraObjects[1]).spec.csi.volumeAttributes.bucketName == "labelbus-models-1"
     error_message = "a volume on the bucket, and nobody who would write there"
   }
 
   assert {
-    condition     = local.values.models.persistence.existingClaim == yamldecode(local.values.extraObjects[1]).metadata.name
+    condition     = local.values.models.persistence.existingClaim == yamldecode(local.values.extraObjects[2]).metadata.name
     error_message = "the workers mount that claim"
   }
 }
