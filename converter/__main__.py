@@ -14,7 +14,7 @@ def run(settings: ConverterSettings) -> int:
     """Serve until SIGTERM or SIGINT; the exit status."""
 
     async def main(component: Component) -> None:
-        await ConverterService(component.bus, settings).run(component.stopping)
+        await ConverterService(component.bus, settings).run(component.stopping, component.ready)
 
     return run_component(settings, component="converter", component_id=component_id(settings), main=main)
 

@@ -2,8 +2,6 @@
 
 from typing import Final
 
-import click
-
 from bus.command import settings_command
 from bus.component import Component, run_component
 from bus.names import check_worker_id
@@ -20,15 +18,12 @@ def run(settings: LogsinkSettings) -> int:
     """Run a log sink until SIGTERM or SIGINT. The exit status."""
 
     async def main(component: Component) -> None:
-        await LogSink(component.bus, settings, component.stopping).run()
+        await LogSink(component.bus, settings, component.stopping, component.ready).run()
 
     return run_component(settings, component="logsink", component_id=check_worker_id(settings.logsink_id), main=main)
 
 
-def command() -> click.Command:
-    """The command `logsink`."""
-    return settings_command(LogsinkSettings, run, name="logsink", help_text=HELP)
-
+command = settings_command(LogsinkSettings, run, name="logsink", help_text=HELP)
 
 if __name__ == "__main__":
-    command()()
+    command()

@@ -24,19 +24,29 @@ class Prices:
         books = self._books
         count = label.count
         load = books.loads.mean if label.load_s is None else label.load_s
-        waited = count * now - label.arrivals
+        waited = (count * now - label.arrivals)*self._policy.wfac
         if not label.holders:
             return waited + count * load
-        delay, holders = self._delay(label, now)
         policy = self._policy
         run = books.run_s(label)
-        in_demand = label.counter * books.clock.scale(now) * run > policy.in_demand * holders
+        soonest, holders = self._soonest(label, now)
+        rate = label.counter * books.clock.scale(now)
+        if policy.forecast and count > 4:
+            # The queue itself shows a surge before the average does: what of it is more than chance.
+            surge = (count - 2.0 * math.sqrt(count)) / (now - label.queue[0].arrived + policy.forecast * load)
+            if surge > rate:
+                rate = surge
+        in_demand = rate * run > policy.in_demand * holders
+        backlog = float(count)
+        if in_demand and policy.forecast:
+            backlog += max(0.0, rate - policy.share * holders / run) * load
+        delay = soonest + backlog * run / holders
         if delay <= (policy.copy_at if in_demand else policy.copy_cold_at) * load:
             return -math.inf
-        return waited + count * (delay - load)
+        return waited + backlog * (delay - load)
 
-    def _delay(self, label: Label, now: float) -> tuple[float, int]:
-        """Until the last of those waiting has run on the holders there are, and how many slots these have."""
+    def _soonest(self, label: Label, now: float) -> tuple[float, int]:
+        """Until one of the label's holders is free, and how many slots they have."""
         soonest = math.inf
         slots = 0
         looked = 0
@@ -50,7 +60,7 @@ class Prices:
             if free_at < soonest:
                 soonest = free_at
         slots = slots * len(label.holders) // looked
-        return max(soonest - now, 0.0) + label.count * self._books.run_s(label) / slots, slots
+        return max(soonest - now, 0.0), slots
 
     def cost(self, worker: Worker, load_s: float, now: float) -> float:
         """What a load of `load_s` costs the tasks that wait, or will come, for what the worker holds."""
@@ -63,7 +73,7 @@ class Prices:
                 queued += label.count / holders
         rate = demand * self._books.clock.scale(now)
         # A load takes one slot: with several, the others go on.
-        return (rate * load_s * 0.5 + queued) * load_s / (worker.slots * worker.slots)
+        return self._policy.cfac*(rate * load_s * 0.5 + queued) * load_s / (worker.slots * worker.slots)
 
     def victim(self, worker: Worker, now: float, *, forced: bool = False) -> tuple[Label | None, float]:
         """What to give up for a load, and what that costs: (None, 0) if there is room, (None, inf) if nothing can."""
@@ -74,7 +84,7 @@ class Prices:
         scale = books.clock.scale(now)
         in_use = {assignment.label for assignment in worker.own.values()} if worker.own else ()
         best: Label | None = None
-        least = math.inf
+        least = regret = math.inf
         for label in worker.labels:
             if label in in_use or label in worker.loading:
                 continue
@@ -88,13 +98,13 @@ class Prices:
                 run = books.runs.mean if label.run_s is None else label.run_s
                 if rate * run < policy.covered * (holders - 1) * worker.slots:
                     value *= policy.spare_factor
-            price = min(load, policy.horizon_s * value)
             if label.count:
-                price += load * label.count
-            if price < least:
-                least = price
+                value += load * label.count
+            if value < least:
+                least = value
                 best = label
-        return best, least
+                regret = min(load, policy.horizon_s * value)
+        return best, regret
 
     def choose(self, label: Label, now: float) -> tuple[Worker, Label | None, float] | None:
         """The free worker to load the label, what it gives up, and the cost; None if no free worker can."""

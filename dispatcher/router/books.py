@@ -25,6 +25,8 @@ class Books:
         self.clock = DecayClock(now, policy.rate_tau_s, policy.rate_floor_s)
         self.loads = Durations(policy.prior_load_s, policy.load_alpha)
         self.runs = Durations(policy.prior_run_s, policy.run_alpha)
+        # How long labels waited for their loads, those that reached the age limit left aside.
+        self.load_waits = Durations(0.0, policy.run_alpha)
         self.tasks: dict[str, Pending] = {}
         self.assigned: dict[int, Assignment] = {}
         self.out: list[Command] = []

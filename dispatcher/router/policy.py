@@ -21,7 +21,7 @@ class RouterPolicy(msgspec.Struct, frozen=True, kw_only=True):
     max_labels: int = 100_000
     """Labels remembered; beyond, the ones unused for longest are forgotten."""
 
-    rate_tau_s: float = 60.0
+    rate_tau_s: float = 30.0
     """Memory of the arrival rates."""
     rate_floor_s: float = 2.0
     """A router younger than this trusts no rate to be higher than what would be seen in this time."""
@@ -34,22 +34,29 @@ class RouterPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
     sample: int = 8
     """Free workers looked at for one load."""
-    copy_at: float = 1.0
+    copy_at: float = 0.2
     """A label in demand is copied when its wait exceeds this many load times …"""
-    copy_cold_at: float = 2.0
+    copy_cold_at: float = 1.5
     """… and one that is not, at this many."""
-    in_demand: float = 0.15
+    in_demand: float = 0.35
     """Load per holder from which a label is in demand."""
     covered: float = 0.5
     """Load per remaining holder up to which a label can spare one."""
+    wfac: float = 1.0
+    cfac: float = 1.0
+    forecast: float = 0.25
+    share: float = 0.9
     spare_factor: float = 0.05
     """The value of a holder that can be spared, beside one that cannot."""
     horizon_s: float = 10.0
     """How far ahead an evicted label is expected to be wanted again."""
 
     age_limit_s: float = 5.0
-    """A waiting task older than this plus `age_limit_loads` load times goes before hits."""
-    age_limit_loads: float = 10.0
+    """A label waits for its load no longer than this plus …"""
+    age_limit_loads: float = 4.0
+    """… this many load times; then it goes before hits. But never before …"""
+    age_limit_typical: float = 3.0
+    """… this many times what labels wait for their loads these days: where all wait long, haste makes it longer."""
     aged_share: float = 0.1
     """Share of the workers that may be loading for such tasks at one time."""
 

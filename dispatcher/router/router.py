@@ -387,7 +387,9 @@ class Router:
         pool = self._books.pool
         lost = apply_view(self._books, now, worker, view)
         pool.recount(worker)
-        if view.task_types is not None and pool.set_types(worker, frozenset(view.task_types)):
+        if view.task_types is not None:
+            pool.set_types(worker, frozenset(view.task_types))
+        if pool.mix_changed:
             self._sort_anew(now)
         return lost
 
@@ -439,7 +441,8 @@ class Router:
         labels = list(worker.labels)
         tasks = [task for token in list(worker.own) if (task := self._lose(token)) is not None]
         books.detach(worker)
-        if books.pool.remove(worker):
+        books.pool.remove(worker)
+        if books.pool.mix_changed:
             self._sort_anew(now)
         for task in tasks:
             self._wait(now, task)
@@ -449,9 +452,9 @@ class Router:
 
     def _sort_anew(self, now: float) -> None:
         """The pool's mix of task types changed: each waiting task goes to the queue that it belongs to now."""
-        if self._spread is None:
-            for task in self._matcher.empty():
-                self._wait(now, task)
+        self._books.pool.mix_changed = False
+        for task in (self._spread or self._matcher).empty():
+            self._wait(now, task)
 
     def _flush(self, now: float) -> None:
         """Nobody is known any more: the queue group takes what waits, or says that nobody is there."""

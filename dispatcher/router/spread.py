@@ -52,6 +52,9 @@ class Spread:
         """Send what there is room for."""
         while self._queue and self._room() > 0:
             self._send(now)
+        if self._queue and not self._books.assigned:
+            # Only what the workers last said holds it back, and that may be out of date.
+            self._books.timers.set(now + self._books.policy.look_again_s, self._queue[0])
 
     def look(self, now: float, subject: Label | Pending) -> None:
         """A waiting task's deadline, or the time to send it whatever the workers last said."""
