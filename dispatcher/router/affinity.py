@@ -24,7 +24,7 @@ class Prices:
         books = self._books
         count = label.count
         load = books.loads.mean if label.load_s is None else label.load_s
-        waited = (count * now - label.arrivals)*self._policy.wfac
+        waited = (count * now - label.arrivals) * self._policy.wfac
         if not label.holders:
             return waited + count * load
         policy = self._policy
@@ -73,7 +73,7 @@ class Prices:
                 queued += label.count / holders
         rate = demand * self._books.clock.scale(now)
         # A load takes one slot: with several, the others go on.
-        return self._policy.cfac*(rate * load_s * 0.5 + queued) * load_s / (worker.slots * worker.slots)
+        return self._policy.cfac * (rate * load_s * 0.5 + queued) * load_s / (worker.slots * worker.slots)
 
     def victim(self, worker: Worker, now: float, *, forced: bool = False) -> tuple[Label | None, float]:
         """What to give up for a load, and what that costs: (None, 0) if there is room, (None, inf) if nothing can."""

@@ -191,6 +191,12 @@ class Matcher:
                 label.version += 1
         if best is None:
             return False
+        old = candidates.oldest(now - self._books.policy.old * self._books.load_waits.mean)
+        if old is not None and old is not best and old not in worker.labels:
+            benefit = prices.benefit(old, now)
+            if benefit >= prices.cost(worker, self._books.load_s(old), now):
+                best = old
+                most = benefit
         cost = prices.cost(worker, self._books.load_s(best), now)
         if most < max(cost, 0.0):
             self._look_again(now, best, cost - most)

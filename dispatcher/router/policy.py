@@ -57,6 +57,7 @@ class RouterPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """… this many load times; then it goes before hits. But never before …"""
     age_limit_typical: float = 3.0
     """… this many times what labels wait for their loads these days: where all wait long, haste makes it longer."""
+    old: float = 1e9
     aged_share: float = 0.1
     """Share of the workers that may be loading for such tasks at one time."""
 

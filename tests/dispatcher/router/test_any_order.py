@@ -355,8 +355,13 @@ class AnyOrderRandom(AnyOrder):
 
 
 PROFILE = settings(
-    max_examples=int(os.environ.get("N", "60")), stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck),
-    report_multiple_bugs=False, phases=[Phase.generate] if "NS" in os.environ else list(Phase))
+    max_examples=int(os.environ.get("N", "60")),
+    stateful_step_count=60,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    report_multiple_bugs=False,
+    phases=[Phase.generate] if "NS" in os.environ else list(Phase),
+)
 TestAffinity = AnyOrder.TestCase
 TestAffinity.settings = PROFILE
 TestRandom = AnyOrderRandom.TestCase
