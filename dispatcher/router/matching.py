@@ -130,7 +130,10 @@ class Matcher:
         for label in worker.labels:
             if label.count:
                 arrived = label.queue[0].arrived
-                if arrived < oldest and worker.loading.get(label, 0.0) <= now:
+                if arrived < oldest:
+                    if label in worker.loading and worker.loading[label] > now:
+                        self._look_at(label, worker.loading[label])
+                        continue
                     oldest = arrived
                     best = label
         if self._restricted and self._restricted.serve_hit(now, worker, oldest):
@@ -191,12 +194,6 @@ class Matcher:
                 label.version += 1
         if best is None:
             return False
-        old = candidates.oldest(now - self._books.policy.old * self._books.load_waits.mean)
-        if old is not None and old is not best and old not in worker.labels:
-            benefit = prices.benefit(old, now)
-            if benefit >= prices.cost(worker, self._books.load_s(old), now):
-                best = old
-                most = benefit
         cost = prices.cost(worker, self._books.load_s(best), now)
         if most < max(cost, 0.0):
             self._look_again(now, best, cost - most)

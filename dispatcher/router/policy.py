@@ -34,18 +34,18 @@ class RouterPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
     sample: int = 8
     """Free workers looked at for one load."""
+    in_demand: float = 0.35
+    """Load per slot of the holders, from runs of this label alone, from which it is in demand."""
     copy_at: float = 0.2
-    """A label in demand is copied when its wait exceeds this many load times …"""
+    """A label in demand may be copied when its tasks would wait longer than this many load times …"""
     copy_cold_at: float = 1.5
     """… and one that is not, at this many."""
-    in_demand: float = 0.35
-    """Load per holder from which a label is in demand."""
+    surge_loads: float = 0.25
+    """A queue that grew in less than about this many load times counts as a surge in arrivals."""
+    hit_share: float = 0.9
+    """Share of a holder's time that a label in demand can hope for."""
     covered: float = 0.5
-    """Load per remaining holder up to which a label can spare one."""
-    wfac: float = 1.0
-    cfac: float = 1.0
-    forecast: float = 0.25
-    share: float = 0.9
+    """Load per slot of the remaining holders up to which a label can spare one."""
     spare_factor: float = 0.05
     """The value of a holder that can be spared, beside one that cannot."""
     horizon_s: float = 10.0
@@ -57,7 +57,6 @@ class RouterPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """… this many load times; then it goes before hits. But never before …"""
     age_limit_typical: float = 3.0
     """… this many times what labels wait for their loads these days: where all wait long, haste makes it longer."""
-    old: float = 1e9
     aged_share: float = 0.1
     """Share of the workers that may be loading for such tasks at one time."""
 

@@ -2,6 +2,7 @@
 
 import os
 import random
+from typing import Literal
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -61,7 +62,7 @@ class TrueWorker:
 
 
 class AnyOrder(RuleBasedStateMachine):
-    mode = "affinity"
+    mode: Literal["affinity", "random"] = "affinity"
 
     def __init__(self):
         super().__init__()
@@ -109,7 +110,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     def view_of(self, worker_id: str) -> WorkerView:
         worker = self.workers[worker_id]
-        view = worker.view(self.running_on(worker_id) + worker.foreign)
+        view: WorkerView = worker.view(self.running_on(worker_id) + worker.foreign)
         self.old_views.append(view)
         return view
 
@@ -351,7 +352,7 @@ class AnyOrder(RuleBasedStateMachine):
 
 
 class AnyOrderRandom(AnyOrder):
-    mode = "random"
+    mode: Literal["affinity", "random"] = "random"
 
 
 PROFILE = settings(
