@@ -11,7 +11,6 @@ from dispatcher.router.books import Books
 from dispatcher.router.labels import Label
 from dispatcher.router.workers import Worker
 
-
 _CHANCE = 4
 """A queue no longer than this shows nothing of the rate of arrivals."""
 

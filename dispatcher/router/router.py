@@ -109,6 +109,8 @@ class Router:
                 self._wait_or_give_up(now, task)
         else:
             self._bounced_by(now, worker, assignment, view)
+        if self._spread is not None:
+            self._spread.guard(now)
         return books.take_out()
 
     def cancel(self, now: float, task_id: str) -> list[Command]:
