@@ -11,6 +11,9 @@ from dispatcher.router.books import Books
 from dispatcher.router.labels import Label
 from dispatcher.router.workers import Worker
 
+_LOOK_AT = 4
+"""Where a label has many holders, any few of them tell how soon one is free."""
+
 _CHANCE = 4
 """A queue no longer than this shows nothing of the rate of arrivals."""
 
@@ -31,7 +34,7 @@ class Prices:
         if not label.holders:
             return waited + count * load
         policy = self._policy
-        run = books.run_s(label)
+        run = books.runs.mean if label.run_s is None else label.run_s
         soonest, slots = self._soonest(label, now)
         rate = label.counter * books.clock.scale(now)
         if count > _CHANCE:
@@ -52,20 +55,20 @@ class Prices:
 
     def _soonest(self, label: Label, now: float) -> tuple[float, int]:
         """Until one of the label's holders is free, and how many slots they have."""
+        holders = label.holders
         soonest = math.inf
-        slots = 0
-        looked = 0
-        for worker in islice(label.holders, 4):
+        slots = looked = 0
+        for worker in holders if len(holders) <= _LOOK_AT else islice(holders, _LOOK_AT):
             looked += 1
             slots += worker.slots
-            ready = worker.loading.get(label)
             free_at = worker.free_at if worker.room <= 0 else now
-            if ready is not None and ready > free_at:
-                free_at = ready
+            if worker.loading and label in worker.loading and worker.loading[label] > free_at:
+                free_at = worker.loading[label]
             if free_at < soonest:
                 soonest = free_at
-        slots = slots * len(label.holders) // looked
-        return max(soonest - now, 0.0), slots
+        if looked < len(holders):
+            slots = slots * len(holders) // looked
+        return (soonest - now if soonest > now else 0.0), slots
 
     def cost(self, worker: Worker, load_s: float, now: float) -> float:
         """What a load of `load_s` costs the tasks that wait, or will come, for what the worker holds."""

@@ -1,7 +1,6 @@
 """What the parts of the router share: who is known, what is assigned, what was learnt, and the commands so far."""
 
 import random
-from itertools import islice
 
 from dispatcher.router.candidates import Candidates
 from dispatcher.router.estimates import DecayClock, Durations
@@ -188,7 +187,3 @@ class Books:
         self.pool.set_busy(worker)
         for label in worker.labels:
             self._unhold(label, worker)
-
-    def some_holders(self, label: Label) -> list[Worker]:
-        """A few of the label's holders: where there are many, any few of them tell how soon one is free."""
-        return list(islice(label.holders, 4))
