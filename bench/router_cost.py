@@ -9,6 +9,7 @@ import itertools
 import json
 import platform
 import random
+import sys
 import time
 from heapq import heappop, heappush
 from pathlib import Path
@@ -171,7 +172,7 @@ def main(workers: str, events: int, quick: bool, json_file: Path | None) -> None
                 f"{cost.p99_us:.1f}",
                 f"{cost.mean_us:.1f}",
             )
-    Console().print(table)
+    (Console() if sys.stdout.isatty() else Console(width=110)).print(table)
     if json_file is not None:
         json_file.write_text(json.dumps(msgspec.to_builtins(costs), indent=2) + "\n")
 

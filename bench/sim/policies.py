@@ -112,3 +112,6 @@ POLICIES: dict[str, Callable[[int], Dispatcher]] = {
     "labelbus": lambda seed: RouterDispatcher(RouterPolicy(max_waiting=10**9, max_waiting_per_label=10**9), seed),
 }
 """The policies by name; each is made from a seed."""
+
+SINGLE = frozenset({"smart"})
+"""Policies that are only defined for one dispatcher."""
