@@ -50,10 +50,6 @@ class Books:
         """Arrivals per second."""
         return label.counter * self.clock.scale(now)
 
-    def wait_s(self, worker: Worker, now: float) -> float:
-        """Expected time until the worker has a free slot."""
-        return 0.0 if worker.room > 0 else max(worker.free_at - now, 0.0)
-
     def expired(self, now: float, task: Pending) -> bool:
         """True if the task's deadline has passed; it is rejected then."""
         deadline = task.spec.deadline

@@ -16,8 +16,10 @@ class RouterPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Runs of a task that fails retryably."""
     max_worker_losses: int = 2
     """Workers that may be lost with a task on them before it is given up."""
-    max_bounces: int = 200
-    """BUSY answers to one task before it is told that the queue is full."""
+    max_bounces: int = 1000
+    """BUSY answers to one task before it is told that the queue is full, if it has also waited …"""
+    max_bounced_s: float = 60.0
+    """… this long: in a full pool with several dispatchers a task meets busy workers many times."""
     max_labels: int = 100_000
     """Labels remembered; beyond, the ones unused for longest are forgotten."""
 
@@ -60,10 +62,12 @@ class RouterPolicy(msgspec.Struct, frozen=True, kw_only=True):
     aged_share: float = 0.1
     """Share of the workers that may be loading for such tasks at one time."""
 
-    window: int = 0
-    """Tasks sent ahead to a worker whose slots are all in use. Hits only; the worker has to take them."""
-    window_below_s: float = 0.005
-    """Only tasks expected to run for less are sent ahead."""
+    turn_s: float = 0.25
+    """Where other dispatchers are about, a worker that was kept busy for this long is left to them …"""
+    yield_s: float = 0.002
+    """… for this long: more than a message takes there and back."""
+    others_for_s: float = 60.0
+    """Other dispatchers are about for this long after a trace of one was seen."""
 
     pause_s: float = 0.25
     """A worker that failed retryably rests this long, doubled each time up to `pause_max_s`."""

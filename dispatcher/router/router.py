@@ -27,6 +27,7 @@ class Router:
         self._matcher = Matcher(self._books)
         self._spread = Spread(self._books) if policy.mode == "random" else None
         self._registry = True
+        self._others_until = now
 
     # ── tasks ──
 
@@ -240,7 +241,7 @@ class Router:
             (self._spread or self._matcher).wait(now, task)
 
     def _wait_or_give_up(self, now: float, task: Pending) -> None:
-        if task.bounces < self.policy.max_bounces:
+        if not self._bounced_out(now, task):
             self._wait(now, task)
         else:
             self._books.reject(
@@ -250,11 +251,15 @@ class Router:
                 retry_after_s=1.0,
             )
 
+    def _bounced_out(self, now: float, task: Pending) -> bool:
+        policy = self.policy
+        return task.bounces >= policy.max_bounces and now - task.arrived >= policy.max_bounced_s
+
     def _bounced_by_all(self, now: float, task: Pending, *, no_responders: bool) -> None:
         books = self._books
         if not books.pool.live and no_responders:
             books.reject(task, Reason.NO_WORKER, "no worker is connected: start one, then try again", retry_after_s=1.0)
-        elif task.bounces >= self.policy.max_bounces:
+        elif self._bounced_out(now, task):
             self._wait_or_give_up(now, task)
         else:
             again_s = min(self.policy.look_again_s * 2 ** min(task.bounces - 1, 10), self.policy.look_again_max_s)
@@ -285,6 +290,9 @@ class Router:
                 self._see(now, view)
             else:
                 lost += self._update(now, worker, view)
+        worker.yielding = False
+        self._others_until = now + self.policy.others_for_s
+        worker.turn_at = now
         self._set_foreign(worker, max(worker.foreign, worker.slots - len(worker.own), 1))
         books.pool.set_busy(worker)
         policy = self.policy
@@ -328,6 +336,7 @@ class Router:
         worker.pause_s = min(max(worker.pause_s * 2, policy.pause_s), policy.pause_max_s)
         if worker.usable:
             worker.paused = True
+            worker.yielding = False
             labels = list(worker.labels)
             self._books.detach(worker)
             self._offer(now, labels)
@@ -346,6 +355,7 @@ class Router:
 
     def _look_at_worker(self, now: float, worker: Worker) -> None:
         worker.look_at = 0.0
+        worker.yielding = False
         if self._books.pool.find(worker.worker_id) is not worker:
             return
         if worker.paused:
@@ -411,11 +421,28 @@ class Router:
         if self._spread is not None:
             self._spread.serve(now)
         elif worker.room > 0:
+            if now < self._others_until and not worker.own and now - worker.turn_at > self.policy.turn_s:
+                self._yield(now, worker)
+                return
             self._matcher.serve(now, worker)
+            if worker.room > 0:
+                worker.turn_at = now
         else:
             books.pool.set_busy(worker)
             if worker.foreign and worker.usable:
+                if not worker.yielding:
+                    self._others_until = now + self.policy.others_for_s
+                    worker.turn_at = now
                 self._look_later(now, worker)
+
+    def _yield(self, now: float, worker: Worker) -> None:
+        """Leave the worker to the other dispatchers for a moment: they have heard that it is idle."""
+        worker.turn_at = now
+        worker.yielding = True
+        self._set_foreign(worker, worker.slots)
+        self._books.pool.set_busy(worker)
+        worker.look_at = now + self.policy.yield_s
+        self._books.timers.set(worker.look_at, worker)
 
     def _offer(self, now: float, labels: list[Label]) -> None:
         if self._spread is None:

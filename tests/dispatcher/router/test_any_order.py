@@ -5,7 +5,7 @@ import random
 from typing import Literal
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -67,7 +67,9 @@ class AnyOrder(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.now = 0.0
-        self.policy = RouterPolicy(mode=self.mode, max_waiting=30, max_waiting_per_label=20, max_bounces=40)
+        self.policy = RouterPolicy(
+            mode=self.mode, max_waiting=30, max_waiting_per_label=20, max_bounces=40, max_bounced_s=1.0
+        )
         self.router = Router(self.policy, rng=random.Random(1))
         self.workers: dict[str, TrueWorker] = {}
         self.flying: dict[int, Assign] = {}
@@ -331,7 +333,7 @@ class AnyOrder(RuleBasedStateMachine):
             worker.foreign = 0
             worker.draining = False
             self.obey(self.router.worker_seen(self.now, self.view_of(worker.worker_id)))
-        for _ in range(3000):
+        for _ in range(20_000):
             if not self.open and not self.flying:
                 break
             if self.flying:
@@ -356,12 +358,10 @@ class AnyOrderRandom(AnyOrder):
 
 
 PROFILE = settings(
-    max_examples=int(os.environ.get("N", "60")),
-    stateful_step_count=60,
+    max_examples=int(os.environ.get("ANY_ORDER_EXAMPLES", "40")),
+    stateful_step_count=50,
     deadline=None,
     suppress_health_check=list(HealthCheck),
-    report_multiple_bugs=False,
-    phases=[Phase.generate] if "NS" in os.environ else list(Phase),
 )
 TestAffinity = AnyOrder.TestCase
 TestAffinity.settings = PROFILE
