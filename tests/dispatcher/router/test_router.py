@@ -85,7 +85,11 @@ def test_the_label_of_least_worth_is_proposed_for_eviction():
     for n in range(20):
         made.submit(n * 0.1, task(f"h{n}", "hot"))
         made.finished(n * 0.1 + 0.05, n + 1, done())
-    [assign] = made.submit(3.0, task("new", "new"))
+    # Loading would hold up the hot label's tasks: it pays only when the new task has waited for a while.
+    assert made.submit(3.0, task("new", "new")) == []
+    wake = made.next_wake()
+    assert wake is not None
+    [assign] = made.tick(wake)
     assert isinstance(assign, Assign)
     assert (assign.route, assign.evict_label) == (Route.LOAD, "cold")
 
@@ -288,4 +292,4 @@ def test_a_worker_shared_with_other_dispatchers_is_left_to_them_now_and_then():
     wake = made.next_wake()
     assert wake is not None
     assert wake - now < 0.01
-    assert sent(made.tick(wake))[0][1] == "w"
+    assert "w" in {worker_id for _, worker_id, _ in sent(made.tick(wake))}
