@@ -289,7 +289,4 @@ def test_a_worker_shared_with_other_dispatchers_is_left_to_them_now_and_then():
         token += 1
         now += 0.05
     assert 0.25 <= now <= 0.4
-    wake = made.next_wake()
-    assert wake is not None
-    assert wake - now < 0.01
-    assert "w" in {worker_id for _, worker_id, _ in sent(made.tick(wake))}
+    assert "w" in {worker_id for _, worker_id, _ in sent(made.tick(now + 0.01))}
