@@ -63,6 +63,7 @@ class Router:
             return Finished(commands=books.take_out())
         task = assignment.task
         worker = assignment.worker
+        lost: list[Label] = []
         self._learn(assignment, outcome)
         again = (
             not outcome.ok
@@ -77,13 +78,14 @@ class Router:
             elif outcome.retryable:
                 self._pause(now, worker)
             if outcome.view is None:
-                self._infer_labels(worker, assignment, outcome)
+                lost = self._infer_labels(worker, assignment, outcome)
         if again:
             task.attempt += 1
             self._wait(now, task)
         elif not task.cancelled:
             del books.tasks[task.spec.task_id]
         self._refresh(now, worker, outcome.view)
+        self._offer(now, lost)
         return Finished(
             commands=books.take_out(), assignment=assignment.command, requeued=again, cancelled=task.cancelled
         )
@@ -318,17 +320,21 @@ class Router:
             assignment.label.observe_load(outcome.load_ms / 1e3, policy.load_alpha)
             books.loads.observe(outcome.load_ms / 1e3)
 
-    def _infer_labels(self, worker: Worker, assignment: Assignment, outcome: Outcome) -> None:
-        """The worker sent no view with its answer: what the answer itself says of its labels."""
+    def _infer_labels(self, worker: Worker, assignment: Assignment, outcome: Outcome) -> list[Label]:
+        """The worker sent no view with its answer: what the answer itself says. Returns the labels it holds no more."""
         books = self._books
+        lost: list[Label] = []
         if not outcome.ok and assignment.loads and not outcome.label_hit:
-            books.drop(worker, assignment.label)
-        if outcome.evicted_label and (evicted := books.labels.find(outcome.evicted_label)) in worker.labels:
-            assert evicted is not None
-            books.drop(worker, evicted)
+            lost.append(assignment.label)
+        evicted = books.labels.find(outcome.evicted_label)
+        if evicted is not None and evicted in worker.labels:
+            lost.append(evicted)
+        for label in lost:
+            books.drop(worker, label)
         kept = assignment.evicted
         if kept is not None and kept.name != outcome.evicted_label and len(worker.labels) < worker.capacity:
             books.hold(worker, kept)
+        return lost
 
     def _pause(self, now: float, worker: Worker) -> None:
         """A worker that fails fast would attract all the work: let it rest."""
