@@ -8,14 +8,10 @@ from typing import Protocol
 
 import msgspec
 
-from bench.sim.pool import SimWorker
+from bench.sim.pool import Call, Job, SimWorker
 from bench.sim.workload import Request, Workload
 from dispatcher.router import Outcome, WorkerView
-
-STATE_INTERVAL_S = 0.05
-"""Workers tell their state at most this often, and at once when they become idle."""
-
-Call = Callable[[float], None]
+from worker.presence import IDLE_INTERVAL_S, STATE_INTERVAL_S
 
 
 class Dispatcher(Protocol):
@@ -59,10 +55,20 @@ class Simulation:
         self.workload = workload
         self.now = 0.0
         self.workers = [
-            SimWorker(f"worker-{number}", workload.capacity, workload.slots) for number in range(workload.workers)
+            SimWorker(
+                f"worker-{number}",
+                capacity=workload.capacity,
+                slots=workload.slots,
+                window=workload.window,
+                overlap=workload.overlap,
+                at=self._at,
+                changed=self._changed,
+            )
+            for number in range(workload.workers)
         ]
-        for position, label in enumerate(workload.warm):
-            self.workers[position % len(self.workers)].labels[label] = None
+        load_s = {request.label: request.load_s for request in workload.requests} if workload.warm else {}
+        for position, worker in enumerate(self.workers):
+            worker.warm((label, load_s.get(label, 1.0)) for label in workload.warm[position :: len(self.workers)])
         self.by_id = {worker.worker_id: worker for worker in self.workers}
         self.run = Run(completion=[math.nan] * len(workload.requests), tasks=[], routes={})
         self._rng = random.Random(seed)
@@ -75,7 +81,7 @@ class Simulation:
         self._left = len(workload.requests)
         self._woken = [math.inf] * len(dispatchers)
         self._told_at = dict.fromkeys(self.workers, -math.inf)
-        self._to_tell: set[SimWorker] = set()
+        self._tell_at = dict.fromkeys(self.workers, math.inf)
         # Workers with a free slot, for the queue group: those that are full are dropped when they are drawn.
         self._free = list(self.workers)
         self._in_free = set(self.workers)
@@ -100,6 +106,7 @@ class Simulation:
             raise RuntimeError(f"{self._left} requests were never answered")
         self.run.end_s = self.now
         self.run.tasks = [worker.tasks for worker in self.workers]
+        self.run.misses = sum(worker.loads for worker in self.workers)
         return self.run
 
     # ── what dispatchers call ──
@@ -152,44 +159,26 @@ class Simulation:
     def _deliver(self, now: float, number: int, token: int, index: int, worker: SimWorker | None, evict: str) -> None:
         request = self.workload.requests[index]
         worker = worker or self._any_free()
-        started = None if worker is None else worker.start(now, request.label, evict, request.load_s)
-        if started is None or worker is None:
-            self.run.bounces += 1
-            view = None if worker is None else worker.view(now)
-            self._answer(lambda now: self._dispatchers[number].bounced(now, token, index, view))
-            return
-        hit, wait_s, evicted = started
-        self.run.misses += not hit
-        self._at(
-            now + wait_s + request.run_s,
-            lambda now: self._end(now, number, token, index, worker, hit=hit, load_s=wait_s, evicted=evicted),
+        job = Job(
+            request.label, request.run_s, request.load_s, evict, lambda now, job: self._end(now, number, token, index, worker, job)
         )
-        self._tell(now, worker)
+        if worker is None or not worker.take(now, job):
+            self.run.bounces += 1
+            view = None if worker is None else worker.view()
+            self._answer(lambda now: self._dispatchers[number].bounced(now, token, index, view))
 
-    def _end(
-        self,
-        now: float,
-        number: int,
-        token: int,
-        index: int,
-        worker: SimWorker,
-        *,
-        hit: bool,
-        load_s: float,
-        evicted: str,
-    ) -> None:
-        request = self.workload.requests[index]
-        worker.end(request.label)
-        if worker not in self._in_free:
+    def _end(self, now: float, number: int, token: int, index: int, worker: SimWorker | None, job: Job) -> None:
+        assert worker is not None
+        if worker not in self._in_free and not worker.full:
             self._in_free.add(worker)
             self._free.append(worker)
         outcome = Outcome(
             ok=True,
-            label_hit=hit,
-            load_ms=load_s * 1e3,
-            run_ms=request.run_s * 1e3,
-            evicted_label=evicted,
-            view=worker.view(now),
+            label_hit=job.hit,
+            load_ms=job.waited_s * 1e3,
+            run_ms=job.run_s * 1e3,
+            evicted_label=job.evicted,
+            view=worker.view(),
             worker_id=worker.worker_id,
         )
 
@@ -199,7 +188,6 @@ class Simulation:
             self._ended(index)
 
         self._answer(answered)
-        self._tell(now, worker)
 
     def _answer(self, call: Call) -> None:
         # Even with no latency an answer is an event of its own: a dispatcher is never called from within its call.
@@ -222,24 +210,20 @@ class Simulation:
             self._in_free.discard(worker)
         return None
 
-    def _tell(self, now: float, worker: SimWorker) -> None:
-        if len(self._dispatchers) == 1:
+    def _changed(self, now: float, worker: SimWorker, news: bool) -> None:
+        """Tell the dispatchers, as seldom as the production worker does; one without latency knows already."""
+        if len(self._dispatchers) == 1 and not self._latency:
             return
-        idle = worker.running == 0
-        next_at = self._told_at[worker] + STATE_INTERVAL_S
-        if idle or now >= next_at:
-            self._tell_now(now, worker)
-        elif worker not in self._to_tell:
-            self._to_tell.add(worker)
-            self._at(next_at, lambda now: self._tell_later(now, worker))
+        due = self._told_at[worker] + (IDLE_INTERVAL_S if news else STATE_INTERVAL_S)
+        if due <= now:
+            self._tell(now, worker)
+        elif due < self._tell_at[worker]:
+            self._tell_at[worker] = due
+            self._at(due, lambda now: self._tell(now, worker) if self._tell_at[worker] == due else None)
 
-    def _tell_later(self, now: float, worker: SimWorker) -> None:
-        self._to_tell.discard(worker)
-        if now >= self._told_at[worker] + STATE_INTERVAL_S:
-            self._tell_now(now, worker)
-
-    def _tell_now(self, now: float, worker: SimWorker) -> None:
+    def _tell(self, now: float, worker: SimWorker) -> None:
         self._told_at[worker] = now
-        view = worker.view(now)
+        self._tell_at[worker] = math.inf
+        view = worker.view()
         for dispatcher in self._dispatchers:
             self._at(now + self._latency, lambda now, dispatcher=dispatcher: dispatcher.state(now, view))  # type: ignore[misc]

@@ -21,7 +21,7 @@ class RouterDispatcher:
         self._simulation = simulation
         self._number = number
         for worker in simulation.workers:
-            self._obey(self._router.worker_seen(0.0, worker.view(0.0)))
+            self._obey(self._router.worker_seen(0.0, worker.view()))
 
     def arrived(self, now: float, index: int, request: Request) -> None:
         """A task for the router."""
@@ -97,7 +97,7 @@ class SmartDispatch:
         """It asks for no timers."""
 
     def _start(self, index: int, request: Request) -> None:
-        holders = [worker for worker in self._idle if request.label in worker.labels]
+        holders = [worker for worker in self._idle if worker.holds(request.label)]
         worker: SimWorker = self._rng.choice(holders or list(self._idle))
         if worker.running + 1 >= worker.slots:
             del self._idle[worker]

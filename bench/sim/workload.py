@@ -27,6 +27,10 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     workers: int
     capacity: int
     slots: int = 1
+    window: int = 0
+    """Tasks that a worker takes beyond its slots."""
+    overlap: bool = False
+    """True: a load takes no slot."""
     requests: list[Request]
     producers: int = 0
     warm: tuple[str, ...] = ()
