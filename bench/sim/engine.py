@@ -116,7 +116,7 @@ class Simulation:
         if route:
             self.run.routes[route] = self.run.routes.get(route, 0) + 1
         if self._latency:
-            self._at(self.now + self._latency, lambda now: self._deliver(now, number, token, index, worker, evict))
+            self._at(self._later(), lambda now: self._deliver(now, number, token, index, worker, evict))
         else:
             self._deliver(self.now, number, token, index, worker, evict)
 
@@ -136,6 +136,10 @@ class Simulation:
     def _at(self, time: float, call: Call) -> None:
         self._sequence += 1
         heappush(self._events, (time, self._sequence, call))
+
+    def _later(self) -> float:
+        """When a message that is sent now arrives: messages of one moment in no certain order."""
+        return self.now + self._latency * (0.75 + 0.5 * self._rng.random()) if self._latency else self.now
 
     def _schedule_arrival(self, now: float) -> None:
         if self._next < len(self.workload.requests):
@@ -191,7 +195,7 @@ class Simulation:
 
     def _answer(self, call: Call) -> None:
         # Even with no latency an answer is an event of its own: a dispatcher is never called from within its call.
-        self._at(self.now + self._latency, call)
+        self._at(self._later(), call)
 
     def _ended(self, index: int) -> None:
         self._left -= 1
@@ -226,4 +230,4 @@ class Simulation:
         self._tell_at[worker] = math.inf
         view = worker.view()
         for dispatcher in self._dispatchers:
-            self._at(now + self._latency, lambda now, dispatcher=dispatcher: dispatcher.state(now, view))  # type: ignore[misc]
+            self._at(self._later(), lambda now, dispatcher=dispatcher: dispatcher.state(now, view))  # type: ignore[misc]

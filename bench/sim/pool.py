@@ -136,6 +136,7 @@ class SimWorker:
                 job.evicted = evict or ""
                 if evict is not None:
                     self.cache.unloaded(evict, job.label)
+                    self._revision += 1
                 self.loads += 1
                 self._revision += 1
                 self._for_load[job.label] = [job]

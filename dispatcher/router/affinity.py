@@ -36,22 +36,24 @@ class Prices:
         policy = self._policy
         run = books.runs.mean if label.run_s is None else label.run_s
         soonest, slots = self._soonest(label, now)
-        rate = label.counter * books.clock.scale(now)
+        # What others have waiting for the same holders is not seen, but is as much in proportion.
+        others = books.share.others if now < books.others_until else 1.0
+        rate = label.counter * books.clock.scale(now) * others
         if count > _CHANCE:
             # The queue itself shows a surge before the average does: what of it is more than chance.
             grown_in = now - label.queue[0].arrived + policy.surge_loads * load
-            surge = (count - 2.0 * math.sqrt(count)) / grown_in
+            surge = (count - 2.0 * math.sqrt(count)) * others / grown_in
             if surge > rate:
                 rate = surge
         in_demand = rate * run > policy.in_demand * slots
-        backlog = float(count)
+        backlog = count * others
         if in_demand:
             # What will have been added by the time that the copy is ready.
             backlog += max(0.0, rate - policy.hit_share * slots / max(run, 1e-6)) * load
         delay = soonest + backlog * run / slots
         if delay <= (policy.copy_at if in_demand else policy.copy_cold_at) * load:
             return -math.inf
-        return waited + backlog * (delay - load)
+        return waited + backlog / others * (delay - load)
 
     def _soonest(self, label: Label, now: float) -> tuple[float, int]:
         """Until one of the label's holders is free, and how many slots they have."""
@@ -90,6 +92,7 @@ class Prices:
         policy = self._policy
         books = self._books
         scale = books.clock.scale(now)
+        others = books.others(now)
         in_use = {assignment.label for assignment in worker.own.values()} if worker.own else ()
         best: Label | None = None
         least = regret = math.inf
@@ -104,7 +107,7 @@ class Prices:
             value = rate * load
             if holders > 1:
                 run = books.runs.mean if label.run_s is None else label.run_s
-                if rate * run < policy.covered * (holders - 1) * worker.slots:
+                if rate * run * others < policy.covered * (holders - 1) * worker.slots:
                     value *= policy.spare_factor
             if label.count:
                 value += load * label.count
@@ -120,7 +123,7 @@ class Prices:
         best: tuple[Worker, Label | None, float] | None = None
         least = math.inf
         for worker in self._books.pool.sample(self._policy.sample):
-            if label in worker.labels:
+            if label in worker.labels or worker.load_at > now:
                 continue
             cost = self.cost(worker, load, now)
             if cost >= least:

@@ -3,7 +3,7 @@
 import random
 
 from dispatcher.router.candidates import Candidates
-from dispatcher.router.estimates import DecayClock, Durations
+from dispatcher.router.estimates import DecayClock, Durations, Share
 from dispatcher.router.labels import Label, Labels, Pending
 from dispatcher.router.model import Assign, Command, Reason, Reject, Route
 from dispatcher.router.policy import RouterPolicy
@@ -31,6 +31,9 @@ class Books:
         self.out: list[Command] = []
         self.waiting = 0
         self.aged_loads = 0
+        # Other dispatchers are thought to use the pool until then.
+        self.others_until = now
+        self.share = Share()
         self._token = 0
 
     def take_out(self) -> list[Command]:
@@ -49,6 +52,10 @@ class Books:
     def rate(self, label: Label, now: float) -> float:
         """Arrivals per second."""
         return label.counter * self.clock.scale(now)
+
+    def others(self, now: float) -> float:
+        """What the queues and rates of this dispatcher are multiplied by to be those of all, 1 where it is alone."""
+        return self.share.others if now < self.others_until else 1.0
 
     def expired(self, now: float, task: Pending) -> bool:
         """True if the task's deadline has passed; it is rejected then."""

@@ -5,6 +5,12 @@ from typing import Final
 
 _REBASE_AT: Final = 40.0
 
+_SHARE_STEPS: Final = 4000
+"""Steps of revisions remembered: those of 2,000 tasks, in which a share of a quarter is known within a twentieth."""
+
+_MOST_OTHERS: Final = 32.0
+"""A dispatcher with hardly any traffic does not believe that its few tasks stand for more than this."""
+
 
 class DecayClock:
     """Exponential forgetting with one `exp` an event, however many counters are read.
@@ -72,3 +78,31 @@ class Durations:
         """Take one measurement in; the first ones count for more, so that a wrong prior is soon forgotten."""
         self._count += 1
         self.mean += (seconds - self.mean) * max(self.alpha, 1.0 / self._count)
+
+
+class Share:
+    """This dispatcher's share of what the workers do, from how far their revisions move on.
+
+    A revision moves by one when a task is taken, when it is answered, and at each step of a load.
+    """
+
+    __slots__ = ("_all", "_own", "others")
+
+    def __init__(self) -> None:
+        self._all = 0.0
+        self._own = 0.0
+        self.others = 1.0
+        """All traffic over this dispatcher's own, at least 1: what one's own queues are multiplied by."""
+
+    def moved(self, steps: int) -> None:
+        """A worker's revision is so many steps further than it was last time."""
+        self._all += steps
+        if self._all > _SHARE_STEPS:
+            self._all *= 0.5
+            self._own *= 0.5
+        if self._all > _SHARE_STEPS / 16:
+            self.others = min(max(self._all / (self._own + 1.0), 1.0), _MOST_OTHERS)
+
+    def own(self, steps: int) -> None:
+        """So many of them are this dispatcher's doing."""
+        self._own += steps

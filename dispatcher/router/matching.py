@@ -81,7 +81,12 @@ class Matcher:
     def serve(self, now: float, worker: Worker) -> None:
         """Give the worker as much as it can take; what remains of it is free."""
         while worker.room > 0:
-            if not (self._load_aged(now, worker) or self._serve_hit(now, worker) or self._serve_load(now, worker)):
+            may_load = worker.load_at <= now
+            if not (
+                (may_load and self._load_aged(now, worker))
+                or self._serve_hit(now, worker)
+                or (may_load and self._serve_load(now, worker))
+            ):
                 self._park(worker)
                 return
 

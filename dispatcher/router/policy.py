@@ -66,6 +66,8 @@ class RouterPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Where other dispatchers are about, a worker that was kept busy for this long is left to them …"""
     yield_s: float = 0.002
     """… for this long: more than a message takes there and back."""
+    give_way_s: float = 0.001
+    """Where other dispatchers are about, a load waits this to twice as long, so that what they hold there goes first."""
     others_for_s: float = 60.0
     """Other dispatchers are about for this long after a trace of one was seen."""
 

@@ -27,7 +27,6 @@ class Router:
         self._matcher = Matcher(self._books)
         self._spread = Spread(self._books) if policy.mode == "random" else None
         self._registry = True
-        self._others_until = now
 
     # ── tasks ──
 
@@ -293,7 +292,7 @@ class Router:
             else:
                 lost += self._update(now, worker, view)
         worker.yielding = False
-        self._others_until = now + self.policy.others_for_s
+        books.others_until = now + self.policy.others_for_s
         worker.turn_at = now
         self._set_foreign(worker, max(worker.foreign, worker.slots - len(worker.own), 1))
         books.pool.set_busy(worker)
@@ -316,6 +315,7 @@ class Router:
         run_s = max(outcome.run_ms, 0.0) / 1e3
         assignment.label.observe_run(run_s, policy.run_alpha)
         books.runs.observe(run_s)
+        books.share.own(2 if not assignment.loads or outcome.label_hit else 5 if outcome.evicted_label else 4)
         if not outcome.label_hit and outcome.load_ms > 0:
             assignment.label.observe_load(outcome.load_ms / 1e3, policy.load_alpha)
             books.loads.observe(outcome.load_ms / 1e3)
@@ -370,7 +370,7 @@ class Router:
                 self._books.attach(worker)
         elif worker.foreign:
             self._set_foreign(worker, 0)
-        self._use(now, worker)
+        self._use(now, worker, news=False)
 
     def _set_foreign(self, worker: Worker, foreign: int) -> None:
         worker.foreign = foreign
@@ -401,6 +401,8 @@ class Router:
             self._flush(now)
 
     def _update(self, now: float, worker: Worker, view: WorkerView) -> list[Label]:
+        if view.epoch_ms == worker.order[0]:
+            self._books.share.moved(view.revision - worker.order[1])
         worker.order = (view.epoch_ms, view.revision)
         pool = self._books.pool
         lost = apply_view(self._books, now, worker, view)
@@ -422,22 +424,29 @@ class Router:
         elif self._spread is not None:
             self._spread.serve(now)
 
-    def _use(self, now: float, worker: Worker) -> None:
+    def _use(self, now: float, worker: Worker, *, news: bool = True) -> None:
         books = self._books
         if self._spread is not None:
             self._spread.serve(now)
         elif worker.room > 0:
-            if now < self._others_until and not worker.own and now - worker.turn_at > self.policy.turn_s:
-                self._yield(now, worker)
-                return
+            if now < books.others_until:
+                if not worker.own and now - worker.turn_at > self.policy.turn_s:
+                    self._yield(now, worker)
+                    return
+                if news:
+                    # What others know to run there without a load goes first.
+                    worker.load_at = now + self.policy.give_way_s * (1.0 + books.rng.random())
             self._matcher.serve(now, worker)
+            if worker.room > 0 and worker.load_at > now and not worker.look_at:
+                worker.look_at = worker.load_at
+                books.timers.set(worker.look_at, worker)
             if worker.room > 0:
                 worker.turn_at = now
         else:
             books.pool.set_busy(worker)
             if worker.foreign and worker.usable:
                 if not worker.yielding:
-                    self._others_until = now + self.policy.others_for_s
+                    books.others_until = now + self.policy.others_for_s
                     worker.turn_at = now
                 self._look_later(now, worker)
 

@@ -36,6 +36,7 @@ class Worker:
         "free_at",
         "idle_index",
         "labels",
+        "load_at",
         "loading",
         "look_at",
         "look_delay",
@@ -71,6 +72,8 @@ class Worker:
         self.look_at = 0.0
         self.look_delay = 0.0
         self.free_at = 0.0
+        # Not to be given a load before.
+        self.load_at = 0.0
         self.task_types: frozenset[str] | None = None
         self.idle_index = -1
         self.counted = (0, 0)
