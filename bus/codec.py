@@ -224,6 +224,7 @@ def _state_to_pb(state: WorkerState) -> pb.WorkerState:
         running=state.running,
         slots=state.slots,
         capacity=state.capacity,
+        window=state.window,
         draining=state.draining,
     )
 
@@ -238,5 +239,6 @@ def _state_from_pb(message: pb.WorkerState) -> WorkerState:
         running=message.running,
         slots=message.slots,
         capacity=message.capacity,
+        window=message.window,
         draining=message.draining,
     )

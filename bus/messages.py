@@ -37,6 +37,7 @@ class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
     loading: tuple[str, ...] = ()
     running: int = 0
     slots: int = 1
+    window: int = 0
     capacity: int = 1
     draining: bool = False
 
@@ -105,6 +106,7 @@ class WorkerEntry(msgspec.Struct, frozen=True, kw_only=True):
     labels: dict[str, HeldLabel] = {}
     capacity: int = 1
     slots: int = 1
+    window: int = 0
     task_types: tuple[str, ...] = ()
     runtime: str = ""
     version: str = ""

@@ -22,7 +22,7 @@ STATE_INTERVAL_S: Final = 0.05
 """At most 20 states a second a worker."""
 
 IDLE_INTERVAL_S: Final = 0.005
-"""But at once when a slot becomes free, unless tasks are so short that results tell it anyway."""
+"""But at once when a place becomes free, unless tasks are so short that results tell it anyway."""
 
 LEAVE_AFTER_S: Final = 0.002
 """A worker that is full for less than this stays in the queue group; what comes meanwhile is taken ahead or BUSY."""
@@ -44,6 +44,7 @@ class Presence:
         cache: LabelCache,
         *,
         slots: int,
+        window: int,
         runtime: str,
         task_types: tuple[str, ...],
         version: str,
@@ -54,6 +55,7 @@ class Presence:
         self._worker_id = worker_id
         self._cache = cache
         self._slots = slots
+        self._window = window
         self._runtime = runtime
         self._task_types = task_types
         self._version = version
@@ -86,6 +88,7 @@ class Presence:
             loading=self._cache.labels(State.LOADING) + self._cache.labels(State.WAITING),
             running=self.occupied,
             slots=self._slots,
+            window=self._window,
             capacity=self._cache.capacity,
             draining=self.draining,
         )
@@ -98,6 +101,7 @@ class Presence:
             labels={label: self._held(label) for label in self._cache.labels(State.READY)},
             capacity=self._cache.capacity,
             slots=self._slots,
+            window=self._window,
             task_types=self._task_types,
             runtime=self._runtime,
             version=self._version,
@@ -123,7 +127,8 @@ class Presence:
                 self._leave.cancel()
                 self._leave = None
             self._wanted.set()
-        self._tell_soon(IDLE_INTERVAL_S if was_full and not self.full else STATE_INTERVAL_S)
+        # With a window the slots may still be spoken for, and yet another task be welcome.
+        self._tell_soon(IDLE_INTERVAL_S if was_full else STATE_INTERVAL_S)
 
     def labels_changed(self) -> None:
         """A label came, went, or is being loaded."""

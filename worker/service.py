@@ -66,6 +66,7 @@ class WorkerService:
             worker_id,
             self._cache,
             slots=settings.slots,
+            window=settings.window,
             runtime=runtime.name,
             task_types=tuple(sorted(task_types)),
             version=labelbus_version(),

@@ -164,7 +164,11 @@ class Simulation:
         request = self.workload.requests[index]
         worker = worker or self._any_free()
         job = Job(
-            request.label, request.run_s, request.load_s, evict, lambda now, job: self._end(now, number, token, index, worker, job)
+            request.label,
+            request.run_s,
+            request.load_s,
+            evict,
+            lambda now, job: self._end(now, number, token, index, worker, job),
         )
         if worker is None or not worker.take(now, job):
             self.run.bounces += 1

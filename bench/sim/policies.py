@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from bench.sim.engine import Dispatcher, Simulation
 from bench.sim.pool import SimWorker
+from bench.sim.reference import LateBinding
 from bench.sim.workload import Request
 from dispatcher.router import Assign, Command, Outcome, Router, RouterPolicy, TaskSpec, WorkerView
 
@@ -109,9 +110,10 @@ POLICIES: dict[str, Callable[[int], Dispatcher]] = {
         RouterPolicy(mode="random", max_waiting=10**9, max_waiting_per_label=10**9), seed
     ),
     "smart": SmartDispatch,
+    "reference": LateBinding,
     "labelbus": lambda seed: RouterDispatcher(RouterPolicy(max_waiting=10**9, max_waiting_per_label=10**9), seed),
 }
 """The policies by name; each is made from a seed."""
 
-SINGLE = frozenset({"smart"})
+SINGLE = frozenset({"smart", "reference"})
 """Policies that are only defined for one dispatcher."""

@@ -23,7 +23,9 @@ class Job:
 
     __slots__ = ("done", "evict", "evicted", "hit", "label", "lease", "load_s", "loads", "run_s", "taken", "waited_s")
 
-    def __init__(self, label: str, run_s: float, load_s: float, evict: str, done: "Callable[[float, Job], None]") -> None:
+    def __init__(
+        self, label: str, run_s: float, load_s: float, evict: str, done: "Callable[[float, Job], None]"
+    ) -> None:
         self.label = label
         self.run_s = run_s
         self.load_s = load_s
@@ -107,6 +109,7 @@ class SimWorker:
             loading=self.cache.labels(State.LOADING),
             running=self.running,
             slots=self.slots,
+            window=self._window if self._overlap else 0,
             capacity=self.cache.capacity,
             epoch_ms=1,
             revision=self._revision,
@@ -174,7 +177,7 @@ class SimWorker:
         self._room(now)
         self._fill_slots(now)
         job.done(now, job)
-        self._changed(now, self, was_full and not self.full)
+        self._changed(now, self, was_full)
 
     def _room(self, now: float) -> None:
         """Something may be given up now that could not before."""

@@ -131,6 +131,52 @@ def shifting_hot(
     )
 
 
+def uneven(
+    name: str,
+    rng: random.Random,
+    *,
+    requests: int,
+    loads: tuple[float, float] = (0.1, 5.0),
+    slots: int = 1,
+    burst: float = 1.0,
+    shift_every_s: float = math.inf,
+    use: float = 0.5,
+    workers: int = 16,
+    labels: int = 200,
+    capacity: int = 8,
+) -> Workload:
+    """Zipf 1.0 like C, and one thing besides.
+
+    Load times by label, log-uniform between `loads`; several slots; bursts, in which the rate is `burst` times the
+    mean for 1 s in 10, at the same mean; or popularity that moves on, the ranks being dealt anew every `shift_every_s`.
+    """
+    names = _names(labels)
+    load_s = {label: math.exp(rng.uniform(*map(math.log, loads))) for label in names}
+    ranks = rng.choices(range(labels), zipf(labels, 1.0), k=requests)
+    rate = use * workers * slots / INFER_S
+    quiet = (10.0 - burst) / 9.0
+    order = list(names)
+    shifts = 0
+    now = 0.0
+    made = []
+    for rank in ranks:
+        now += rng.expovariate(rate * (burst if now % 10.0 < 1.0 else quiet))
+        while now > (shifts + 1) * shift_every_s:
+            shifts += 1
+            rng.shuffle(order)
+        label = order[rank]
+        made.append(Request(now, label, _lognormal(rng, INFER_S, INFER_SIGMA), load_s[label]))
+    return Workload(
+        name=name,
+        workers=workers,
+        capacity=capacity,
+        slots=slots,
+        requests=made,
+        warm=tuple(names[: workers * capacity]),
+        labels=labels,
+    )
+
+
 def _c(name: str, use: float, load_s: float) -> Callable[[random.Random, float], Workload]:
     return lambda rng, scale: steady(
         name, rng, workers=16, labels=200, exponent=1.0, use=use, load_s=load_s, requests=int(40_000 * scale)
@@ -154,5 +200,11 @@ WORKLOADS: dict[str, Callable[[random.Random, float], Workload]] = {
     ),
     "F": lambda rng, scale: shifting_hot("F", rng, load_s=1.5, requests=int(50_000 * scale)),
     "F'": lambda rng, scale: shifting_hot("F'", rng, load_s=0.15, requests=int(50_000 * scale)),
+    "loads": lambda rng, scale: uneven("loads", rng, requests=int(40_000 * scale)),
+    "bursts": lambda rng, scale: uneven("bursts", rng, requests=int(40_000 * scale), loads=(0.5, 0.5), burst=3.0),
+    "shifts": lambda rng, scale: uneven(
+        "shifts", rng, requests=int(40_000 * scale), loads=(0.5, 0.5), shift_every_s=30.0, use=0.4
+    ),
+    "slots": lambda rng, scale: uneven("slots", rng, requests=int(80_000 * scale), loads=(0.5, 0.5), slots=4),
 }
 """The workloads by name; each is made from a source of randomness and a factor for the number of requests."""

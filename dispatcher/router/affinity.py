@@ -83,7 +83,9 @@ class Prices:
                 queued += label.count / holders
         rate = demand * self._books.clock.scale(now)
         # A load takes one slot: with several, the others go on.
-        return (rate * load_s * 0.5 + queued) * load_s / (worker.slots * worker.slots)
+        cost = (rate * load_s * 0.5 + queued) * load_s / (worker.slots * worker.slots)
+        # With a window it keeps no slot from the others; what it keeps from them is the worker's next load.
+        return self._policy.overlap_cost * cost if worker.window else cost
 
     def victim(self, worker: Worker, now: float, *, forced: bool = False) -> tuple[Label | None, float]:
         """What to give up for a load, and what that costs: (None, 0) if there is room, (None, inf) if nothing can."""
@@ -114,8 +116,14 @@ class Prices:
             if value < least:
                 least = value
                 best = label
-                regret = min(load, policy.horizon_s * value)
+                regret = policy.overlap_horizon_s * value if worker.window else min(load, policy.horizon_s * value)
         return best, regret
+
+    def may_load(self, worker: Worker, now: float) -> bool:
+        """True if the worker takes a load, and others have had their chance to run there what it holds."""
+        if worker.load_room <= 0 or worker.load_at > now:
+            return False
+        return worker.room > 0 or now >= self._books.others_until
 
     def choose(self, label: Label, now: float) -> tuple[Worker, Label | None, float] | None:
         """The free worker to load the label, what it gives up, and the cost; None if no free worker can."""
@@ -123,7 +131,7 @@ class Prices:
         best: tuple[Worker, Label | None, float] | None = None
         least = math.inf
         for worker in self._books.pool.sample(self._policy.sample):
-            if label in worker.labels or worker.load_at > now:
+            if label in worker.labels or not self.may_load(worker, now):
                 continue
             cost = self.cost(worker, load, now)
             if cost >= least:
@@ -131,5 +139,5 @@ class Prices:
             evict, regret = self.victim(worker, now)
             if cost + regret < least:
                 least = cost + regret
-                best = (worker, evict, cost)
+                best = (worker, evict, least if worker.window else cost)
         return best

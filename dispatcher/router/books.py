@@ -137,9 +137,14 @@ class Books:
         self.assigned[token] = assignment
         if worker is not None:
             worker.own[token] = assignment
-            worker.room -= 1
-            if worker.room <= 0:
+            if worker.window:
+                worker.recount()
+            else:
+                worker.room -= 1
+                worker.load_room = worker.room
+            if worker.load_room <= 0:
                 self.pool.set_busy(worker)
+            if worker.room <= 0:
                 worker.free_at = ends if len(worker.own) == 1 else min(a.ends for a in worker.own.values())
         self.out.append(command)
         return assignment

@@ -81,7 +81,7 @@ class Durations:
 
 
 class Share:
-    """This dispatcher's share of what the workers do, from how far their revisions move on.
+    """The dispatcher's share of what the workers do, from how far their revisions move on.
 
     A revision moves by one when a task is taken, when it is answered, and at each step of a load.
     """
@@ -92,7 +92,7 @@ class Share:
         self._all = 0.0
         self._own = 0.0
         self.others = 1.0
-        """All traffic over this dispatcher's own, at least 1: what one's own queues are multiplied by."""
+        """All traffic over the dispatcher's own, at least 1: what one's own queues are multiplied by."""
 
     def moved(self, steps: int) -> None:
         """A worker's revision is so many steps further than it was last time."""
@@ -104,5 +104,5 @@ class Share:
             self.others = min(max(self._all / (self._own + 1.0), 1.0), _MOST_OTHERS)
 
     def own(self, steps: int) -> None:
-        """So many of them are this dispatcher's doing."""
+        """So many of them are the dispatcher's doing."""
         self._own += steps

@@ -80,11 +80,11 @@ class Matcher:
 
     def serve(self, now: float, worker: Worker) -> None:
         """Give the worker as much as it can take; what remains of it is free."""
-        while worker.room > 0:
-            may_load = worker.load_at <= now
+        while worker.room > 0 or worker.load_room > 0:
+            may_load = self._prices.may_load(worker, now)
             if not (
                 (may_load and self._load_aged(now, worker))
-                or self._serve_hit(now, worker)
+                or (worker.room > 0 and self._serve_hit(now, worker))
                 or (may_load and self._serve_load(now, worker))
             ):
                 self._park(worker)
@@ -150,9 +150,11 @@ class Matcher:
         return True
 
     def _park(self, worker: Worker) -> None:
-        self._books.pool.set_idle(worker)
-        for label in worker.labels:
-            label.free[worker] = None
+        if worker.load_room > 0:
+            self._books.pool.set_idle(worker)
+        if worker.room > 0:
+            for label in worker.labels:
+                label.free[worker] = None
 
     # ── loads ──
 
@@ -205,6 +207,9 @@ class Matcher:
             return False
         evict, regret = prices.victim(worker, now)
         if regret == math.inf:
+            return False
+        if worker.window and most < regret + cost:
+            self._look_again(now, best, regret + cost - most)
             return False
         self._load(now, best, worker, evict)
         return True

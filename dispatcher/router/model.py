@@ -47,7 +47,8 @@ class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
     """A worker as it describes itself at (`epoch_ms`, `revision`); an older view than the last is ignored.
 
     `running` None and `task_types` None leave what is known of them as it is: a registry entry does not say
-    what runs, nor a state message which types there are. `load_ms` holds load times measured by anybody.
+    what runs, nor a state message which types there are. `load_ms` holds load times measured by anybody. `window` is
+    the number of tasks taken beyond `slots`, by a worker whose loads take no slot.
     """
 
     worker_id: str
@@ -55,6 +56,7 @@ class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
     loading: tuple[str, ...] = ()
     running: int | None = 0
     slots: int = 1
+    window: int = 0
     capacity: int = 1
     draining: bool = False
     task_types: tuple[str, ...] | None = None

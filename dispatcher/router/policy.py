@@ -52,6 +52,10 @@ class RouterPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """The value of a holder that can be spared, beside one that cannot."""
     horizon_s: float = 10.0
     """How far ahead an evicted label is expected to be wanted again."""
+    overlap_cost: float = 1.5
+    """What a load costs that takes no slot, beside one that takes one: loads in batches stay the better ones …"""
+    overlap_horizon_s: float = 1.0
+    """… and how far ahead what it evicts is expected to be wanted."""
 
     age_limit_s: float = 5.0
     """A label waits for its load no longer than this plus …"""
@@ -67,7 +71,7 @@ class RouterPolicy(msgspec.Struct, frozen=True, kw_only=True):
     yield_s: float = 0.002
     """… for this long: more than a message takes there and back."""
     give_way_s: float = 0.001
-    """Where other dispatchers are about, a load waits this to twice as long, so that what they hold there goes first."""
+    """Where other dispatchers are about, a load waits one to two of this: what runs there without one comes first."""
     others_for_s: float = 60.0
     """Other dispatchers are about for this long after a trace of one was seen."""
 

@@ -57,7 +57,7 @@ class Restricted:
                     return
                 self._books.timers.set(worker.loading[task.label], task)
         for worker in self._books.pool.idle_workers():
-            if _can_take(worker, task) and self.serve_load(now, worker):
+            if worker.load_room > 0 and worker.runs(task.spec.task_type) and self.serve_load(now, worker):
                 return
 
     def serve_hit(self, now: float, worker: Worker, arrived_before: float) -> bool:

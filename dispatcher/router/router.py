@@ -294,7 +294,7 @@ class Router:
         worker.yielding = False
         books.others_until = now + self.policy.others_for_s
         worker.turn_at = now
-        self._set_foreign(worker, max(worker.foreign, worker.slots - len(worker.own), 1))
+        self._set_foreign(worker, max(worker.foreign, worker.slots + worker.window - len(worker.own), 1))
         books.pool.set_busy(worker)
         policy = self.policy
         worker.look_delay = min(max(worker.look_delay * 2, policy.look_again_s), policy.look_again_max_s)
@@ -374,6 +374,7 @@ class Router:
 
     def _set_foreign(self, worker: Worker, foreign: int) -> None:
         worker.foreign = foreign
+        worker.foreign_loads = min(worker.foreign_loads, foreign)
         worker.recount()
         self._books.pool.recount(worker)
 
@@ -428,7 +429,7 @@ class Router:
         books = self._books
         if self._spread is not None:
             self._spread.serve(now)
-        elif worker.room > 0:
+        elif worker.room > 0 or worker.load_room > 0:
             if now < books.others_until:
                 if not worker.own and now - worker.turn_at > self.policy.turn_s:
                     self._yield(now, worker)
@@ -437,7 +438,7 @@ class Router:
                     # What others know to run there without a load goes first.
                     worker.load_at = now + self.policy.give_way_s * (1.0 + books.rng.random())
             self._matcher.serve(now, worker)
-            if worker.room > 0 and worker.load_at > now and not worker.look_at:
+            if worker.load_room > 0 and worker.load_at > now and not 0.0 < worker.look_at <= worker.load_at:
                 worker.look_at = worker.load_at
                 books.timers.set(worker.look_at, worker)
             if worker.room > 0:
@@ -454,7 +455,7 @@ class Router:
         """Leave the worker to the other dispatchers for a moment: they have heard that it is idle."""
         worker.turn_at = now
         worker.yielding = True
-        self._set_foreign(worker, worker.slots)
+        self._set_foreign(worker, worker.slots + worker.window)
         self._books.pool.set_busy(worker)
         worker.look_at = now + self.policy.yield_s
         self._books.timers.set(worker.look_at, worker)

@@ -16,6 +16,7 @@ def apply_view(books: Books, now: float, worker: Worker, view: WorkerView) -> li
     worker.view = view
     worker.slots = view.slots
     worker.capacity = view.capacity
+    worker.window = view.window
     if view.draining != worker.draining:
         usable = worker.usable
         books.pool.set_draining(worker, view.draining)
@@ -33,6 +34,9 @@ def apply_view(books: Books, now: float, worker: Worker, view: WorkerView) -> li
             worker.foreign = foreign
             worker.yielding = False
             worker.look_at = 0.0
+        if worker.window:
+            own = {assignment.label.name for assignment in worker.own.values()} if worker.own else ()
+            worker.foreign_loads = min(worker.foreign, sum(label not in own for label in view.loading))
     if view.load_ms:
         for name, load_ms in view.load_ms.items():
             label = books.labels.get(name)

@@ -26,17 +26,23 @@ class Assignment:
 
 
 class Worker:
-    """One worker. `room` is the number of tasks it can take now: what its slots leave, 0 while it is not to be used."""
+    """One worker. `room` is the number of tasks it can take now for what it holds, `load_room` that of loads.
+
+    Without a window they are the same: what its slots leave. With one, tasks are taken beyond the slots, and a load
+    takes none of them: so many labels may be on their way while the slots are at work.
+    """
 
     __slots__ = (
         "capacity",
         "counted",
         "draining",
         "foreign",
+        "foreign_loads",
         "free_at",
         "idle_index",
         "labels",
         "load_at",
+        "load_room",
         "loading",
         "look_at",
         "look_delay",
@@ -50,6 +56,7 @@ class Worker:
         "task_types",
         "turn_at",
         "view",
+        "window",
         "worker_id",
         "yielding",
     )
@@ -62,10 +69,14 @@ class Worker:
         # Labels sent to it to load, with the time at which they should be ready.
         self.loading: dict[Label, float] = {}
         self.own: dict[int, Assignment] = {}
+        # Tasks of other dispatchers, and those of them that load.
         self.foreign = 0
+        self.foreign_loads = 0
         self.slots = 1
+        self.window = 0
         self.capacity = 1
         self.room = 0
+        self.load_room = 0
         self.draining = False
         self.paused = False
         self.pause_s = 0.0
@@ -89,8 +100,20 @@ class Worker:
         return not (self.draining or self.paused)
 
     def recount(self) -> None:
-        """Work `room` out anew."""
-        self.room = 0 if self.draining or self.paused else self.slots - len(self.own) - self.foreign
+        """Work `room` and `load_room` out anew."""
+        if self.draining or self.paused:
+            self.room = self.load_room = 0
+            return
+        left = self.slots - len(self.own) - self.foreign
+        if not self.window:
+            self.room = self.load_room = left
+            return
+        loads = self.foreign_loads
+        for assignment in self.own.values():
+            loads += assignment.loads
+        taken_ahead = left + self.window
+        self.room = min(left + loads, taken_ahead)
+        self.load_room = min(self.window - loads, taken_ahead)
 
     def runs(self, task_type: str) -> bool:
         """True if it knows the task type, or has not said which it knows."""

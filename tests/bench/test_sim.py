@@ -3,7 +3,9 @@
 import json
 import random
 import statistics
+from heapq import heappop, heappush
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 
@@ -12,6 +14,7 @@ from bench.sim.__main__ import main
 from bench.sim.bounds import bound, clairvoyant
 from bench.sim.engine import Simulation
 from bench.sim.policies import POLICIES
+from bench.sim.pool import Call, Job, SimWorker
 from bench.sim.trace import read_trace
 from bench.sim.workload import WORKLOADS, Request, Workload, zipf
 from bus.errors import MalformedError
@@ -46,7 +49,7 @@ def test_one_worker_takes_what_its_tasks_take(policy):
 
 
 @pytest.mark.parametrize("policy", sorted(POLICIES))
-@pytest.mark.parametrize("name", ["A", "B", "C:0.7", "C':0.5", "F"])
+@pytest.mark.parametrize("name", ["A", "B", "C:0.7", "C':0.5", "F", "loads", "bursts", "shifts", "slots"])
 def test_every_request_is_answered(name, policy):
     workload = WORKLOADS[name](random.Random(7), 0.02)
     run = play(workload, policy)
@@ -63,6 +66,50 @@ def test_several_dispatchers_answer_every_request(policy, dispatchers):
     run = play(workload, policy, dispatchers=dispatchers, latency_s=0.00025)
     assert run.failed == 0
     assert all(took >= 0 for took in run.completion)
+
+
+def test_several_dispatchers_load_little_more_than_one():
+    workload = WORKLOADS["C:0.7"](random.Random(7), 0.1)
+    one, four = (play(workload, dispatchers=count, latency_s=0.00025) for count in (1, 4))
+    assert four.misses <= 1.5 * one.misses + 10
+    assert statistics.fmean(four.completion) <= 2.0 * statistics.fmean(one.completion)
+
+
+def test_loads_that_take_no_slot_leave_the_worker_to_its_hits():
+    workload = WORKLOADS["C':0.7"](random.Random(7), 0.1)
+    beside = msgspec.structs.replace(workload, window=1, overlap=True)
+    one_by_one, overlapped = (statistics.fmean(play(w).completion) for w in (workload, beside))
+    assert overlapped < one_by_one
+
+
+@pytest.mark.parametrize(("window", "overlap", "ends"), [(0, False, 1.2), (1, False, 1.2), (1, True, 1.1)])
+def test_a_worker_loads_beside_its_work_only_with_overlap(window, overlap, ends):
+    done = {}
+    events: list[tuple[float, int, Call]] = []
+    worker = SimWorker(
+        "w",
+        capacity=2,
+        slots=1,
+        window=window,
+        overlap=overlap,
+        at=lambda at, call: heappush(events, (at, len(events), call)),
+        changed=lambda now, worker, news: None,
+    )
+    worker.warm([("a", 1.0)])
+    first, second = (Job(label, 0.1, 1.0, "", lambda now, job: done.update({job.label: now})) for label in "ab")
+    assert worker.take(0.0, first)
+    assert worker.take(0.0, second) == (window > 0)
+    now = 0.0
+    while events:
+        now, _, call = heappop(events)
+        call(now)
+    if not window:
+        assert worker.take(now, second)
+        while events:
+            now, _, call = heappop(events)
+            call(now)
+    assert done == pytest.approx({"a": 0.1, "b": ends})
+    assert worker.loads == 1
 
 
 def test_the_published_benchmark_comes_near_the_bounds():

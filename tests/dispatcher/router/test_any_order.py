@@ -29,8 +29,9 @@ TYPES = st.sampled_from([None, None, ("embed",), ("embed", "own")])
 class TrueWorker:
     """What a worker really is; the router only hears of it."""
 
-    def __init__(self, worker_id, slots, capacity, types, epoch):
+    def __init__(self, worker_id, slots, capacity, types, epoch, window):
         self.worker_id, self.slots, self.capacity, self.types, self.epoch = worker_id, slots, capacity, types, epoch
+        self.window = window
         self.labels: list[str] = []
         self.foreign = 0
         self.revision = 0
@@ -53,6 +54,7 @@ class TrueWorker:
             labels=tuple(self.labels),
             running=running,
             slots=self.slots,
+            window=self.window,
             capacity=self.capacity,
             task_types=self.types,
             draining=self.draining,
@@ -99,7 +101,7 @@ class AnyOrder(RuleBasedStateMachine):
                 worker = self.router._books.pool.find(command.worker_id)
                 assert worker is not None
                 assert not worker.draining
-                assert len(mine) <= worker.slots, "more tasks than slots"
+                assert len(mine) <= worker.slots + worker.window, "more tasks than the worker takes"
                 assert worker.runs(command.task.task_type)
 
     def end(self, task_id: str, how: str) -> None:
@@ -186,12 +188,13 @@ class AnyOrder(RuleBasedStateMachine):
         slots=st.integers(1, 3),
         capacity=st.integers(1, 3),
         types=TYPES,
+        window=st.integers(0, 1),
         labels=st.lists(LABELS, unique=True, max_size=1),
     )
-    def join(self, worker_id, slots, capacity, types, labels):
+    def join(self, worker_id, slots, capacity, types, window, labels):
         if worker_id not in self.workers:
             self.epoch += 1
-            worker = self.workers[worker_id] = TrueWorker(worker_id, slots, capacity, types, self.epoch)
+            worker = self.workers[worker_id] = TrueWorker(worker_id, slots, capacity, types, self.epoch, window)
             worker.labels = labels
             self.obey(self.router.worker_seen(self.now, self.view_of(worker_id)))
 

@@ -41,6 +41,27 @@ def sent(commands):
     return [(c.task.task_id, c.worker_id, c.route) for c in commands if isinstance(c, Assign)]
 
 
+def test_a_label_is_loaded_beside_the_work_of_a_worker_with_a_window():
+    made = router(worker("w", "a", window=1, capacity=3))
+    assert sent(made.submit(0.0, task("1"))) == [("1", "w", Route.HIT)]
+    assert sent(made.submit(0.0, task("2", "b"))) == [("2", "w", Route.LOAD)]
+    assert made.submit(0.0, task("3")) == []
+    assert sent(made.finished(0.1, 1, done()).commands) == [("3", "w", Route.WAIT)]
+
+
+def test_a_load_gives_way_to_what_other_dispatchers_hold_at_the_worker():
+    made = router(worker("w", "a", capacity=3, epoch_ms=1, revision=1))
+    made.submit(0.0, task("1"))
+    assert made.bounced(0.1, 1, no_responders=False, view=worker("w", "a", capacity=3, epoch_ms=1, revision=2)) == []
+    made.submit(0.11, task("2", "b"))
+    made.cancel(0.11, "1")
+    assert made.worker_seen(0.12, worker("w", "a", capacity=3, running=0, epoch_ms=1, revision=4)) == []
+    wake = made.next_wake()
+    assert wake is not None
+    assert 0.12 < wake < 0.13
+    assert sent(made.tick(wake)) == [("2", "w", Route.LOAD)]
+
+
 def test_with_no_worker_known_the_queue_group_chooses():
     assert sent(router().submit(0.0, task("1"))) == [("1", None, Route.ANY)]
 
