@@ -66,7 +66,8 @@ def simulate(
 @click.option("--policies", default=",".join(POLICIES), show_default=True, help="Which, with commas.")
 @click.option("--seeds", default="1,2,3,4,5", show_default=True, help="Seeds of the draws; D takes the first three.")
 @click.option("--dispatchers", default="1", show_default=True, help="Dispatchers on one pool, e.g. 1,2,4.")
-@click.option("--latency-ms", default=0.25, show_default=True, help="One way to a worker, with several dispatchers.")
+@click.option("--latency-ms", type=float, help="One way to a worker; 0.25 with several dispatchers, else 0.")
+@click.option("--overlap", is_flag=True, help="Workers take one task ahead and load beside their work (--window 1).")
 @click.option("--trace", type=click.Path(path_type=Path), help="Replay a file of lines time,label,run_ms,load_ms.")
 @click.option("--workers", default=4, show_default=True, help="Pool for the trace.")
 @click.option("--capacity", default=4, show_default=True, help="Labels a worker holds, for the trace.")
@@ -78,7 +79,8 @@ def main(
     policies: str,
     seeds: str,
     dispatchers: str,
-    latency_ms: float,
+    latency_ms: float | None,
+    overlap: bool,
     trace: Path | None,
     workers: int,
     capacity: int,
@@ -105,9 +107,11 @@ def main(
         total = progress.add_task("all", total=max(len(draws), 1) * len(chosen))
         for name, seed in draws or [("", numbers[0])]:
             workload = replay or WORKLOADS[name](random.Random(seed), 0.05 if quick else 1.0)
+            if overlap:
+                workload = msgspec.structs.replace(workload, window=1, overlap=True)
             for policy in chosen:
                 for count in counts if policy not in SINGLE else [1]:
-                    latency_s = latency_ms / 1e3 if count > 1 else 0.0
+                    latency_s = (0.25 * (count > 1) if latency_ms is None else latency_ms) / 1e3
                     row = simulate(workload, policy, seed, dispatchers=count, latency_s=latency_s, progress=progress)
                     rows.append(row)
                 progress.advance(total)
@@ -122,6 +126,7 @@ def main(
         "machine": f"{platform.system()} {platform.machine()}",
         "quick": quick,
         "latency_ms": latency_ms,
+        "overlap": overlap,
         "rows": [msgspec.to_builtins(row) for row in rows],
     }
     (folder / "results.json").write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")

@@ -84,11 +84,16 @@ class Matcher:
             may_load = self._prices.may_load(worker, now)
             if not (
                 (may_load and self._load_aged(now, worker))
-                or (worker.room > 0 and self._serve_hit(now, worker))
+                or ((worker.room > 0 or self._is_ahead(worker)) and self._serve_hit(now, worker))
                 or (may_load and self._serve_load(now, worker))
             ):
                 self._park(worker)
                 return
+
+    def _is_ahead(self, worker: Worker) -> bool:
+        """True if a hit may follow the one that runs, so that a worker with short tasks never waits for a message."""
+        books = self._books
+        return worker.window > 0 and worker.load_room > 0 and books.runs.mean < books.policy.ahead_below_s
 
     def look(self, now: float, subject: Label | Pending) -> None:
         """The time to look again at a label, or at a waiting task, has come."""

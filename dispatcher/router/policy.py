@@ -57,6 +57,9 @@ class RouterPolicy(msgspec.Struct, frozen=True, kw_only=True):
     overlap_horizon_s: float = 1.0
     """… and how far ahead what it evicts is expected to be wanted."""
 
+    ahead_below_s: float = 0.01
+    """Hits follow each other without waiting for the answer where tasks run shorter than this, and queues are long."""
+
     age_limit_s: float = 5.0
     """A label waits for its load no longer than this plus …"""
     age_limit_loads: float = 4.0

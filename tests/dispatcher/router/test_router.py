@@ -49,6 +49,19 @@ def test_a_label_is_loaded_beside_the_work_of_a_worker_with_a_window():
     assert sent(made.finished(0.1, 1, done()).commands) == [("3", "w", Route.WAIT)]
 
 
+@pytest.mark.parametrize(("run_ms", "ahead"), [(1.0, [("4", "w", Route.WAIT)]), (50.0, [])])
+def test_short_tasks_follow_each_other_without_waiting_for_answers(run_ms, ahead):
+    made = router(worker("w", "a", window=1))
+    for number in "1234":
+        made.submit(0.0, task(number))
+    answer = Outcome(ok=True, label_hit=True, load_ms=0.0, run_ms=run_ms)
+    first = sent(made.finished(0.001, 1, answer).commands)
+    assert first[0] == ("2", "w", Route.WAIT)
+    second = first[1:] + sent(made.finished(0.002, 2, answer).commands)
+    assert second[0] == ("3", "w", Route.WAIT)
+    assert second[1:] == ahead
+
+
 def test_a_load_gives_way_to_what_other_dispatchers_hold_at_the_worker():
     made = router(worker("w", "a", capacity=3, epoch_ms=1, revision=1))
     made.submit(0.0, task("1"))
