@@ -48,6 +48,8 @@ def test_when_it_ends_however_that_is_no_process_is_left(tmp_path, how):
         up.says("labelbus is up")
         assert up.end(how) == (0 if how is signal.SIGTERM else -signal.SIGKILL)
         wait_until(lambda: not up.pids())
+        for output in (up.folder / "run").glob("*.out"):
+            assert "Traceback" not in output.read_text(), output.name
 
 
 def test_ctrl_c_while_it_starts_ends_it(tmp_path):
