@@ -1,5 +1,6 @@
 """Whatever happens in whatever order, the router keeps its promises."""
 
+import os
 import random
 from typing import Literal
 
