@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 import nats
@@ -118,9 +118,12 @@ async def connect(settings: BusSettings, *, name: str) -> AsyncIterator[Bus]:
             f"no NATS server answered at {settings.nats_url} within {settings.nats_connect_timeout_s:g} s: is it "
             "running, and is --nats-url (LABELBUS_NATS_URL) right?"
         ) from exc
+    except ValueError as exc:
+        raise InvalidInputError(f"--nats-url: {settings.nats_url} is no address of a NATS server: {exc}") from exc
     except nats.errors.Error as exc:
-        await nc.close()
-        raise UnavailableError(f"NATS at {settings.nats_url} refused the connection: {exc}") from exc
+        with suppress(AssertionError):  # nats-py's, if it refused the address before it made anything to close
+            await nc.close()
+        raise UnavailableError(f"NATS at {settings.nats_url or 'no address'} refused the connection: {exc}") from exc
     bus = Bus(nc, settings.subjects)
     try:
         yield bus
