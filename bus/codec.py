@@ -26,6 +26,9 @@ from bus.proto import labelbus_v1_pb2 as pb
 
 MAX_MODEL_ID_CHARS: Final = 1024
 
+_NOT_JSON: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that are no JSON, or too deeply nested."""
+
 M = TypeVar("M", bound=Message)
 
 _entry_decoder = msgspec.json.Decoder(WorkerEntry)
@@ -167,7 +170,7 @@ def decode_entry(data: bytes) -> WorkerEntry:
         return msgspec.structs.replace(
             entry, labels={normalise_label(label): held for label, held in entry.labels.items()}
         )
-    except (msgspec.DecodeError, UnicodeDecodeError, BadNameError) as exc:
+    except (*_NOT_JSON, BadNameError) as exc:
         raise MalformedError(f"registry entry: {exc}") from exc
 
 
@@ -180,7 +183,7 @@ def decode_progress(data: bytes) -> ConvertProgress:
     """A conversion's progress; raises `MalformedError`."""
     try:
         return _progress_decoder.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+    except _NOT_JSON as exc:
         raise MalformedError(f"ConvertProgress: {exc}") from exc
 
 
@@ -193,7 +196,7 @@ def decode_record(line: bytes) -> LogRecord:
     """One log record from one JSON line; raises `MalformedError`."""
     try:
         return _record_decoder.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+    except _NOT_JSON as exc:
         raise MalformedError(f"LogRecord: {exc}") from exc
 
 

@@ -6,12 +6,12 @@
 
 from typing import TYPE_CHECKING
 
-from labelbus.client import AsyncClient, Client, ProblemError, TaskResult
+from labelbus.client import AsyncClient, Client, ProblemError, TaskResult, Uploaded
 
 if TYPE_CHECKING:
     from worker.tasks import TaskContext, task_type
 
-__all__ = ["AsyncClient", "Client", "ProblemError", "TaskContext", "TaskResult", "task_type"]
+__all__ = ["AsyncClient", "Client", "ProblemError", "TaskContext", "TaskResult", "Uploaded", "task_type"]
 
 
 def __getattr__(name: str) -> object:

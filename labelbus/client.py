@@ -37,6 +37,13 @@ class TaskResult(msgspec.Struct, frozen=True, kw_only=True):
     evicted: str = ""
 
 
+class Uploaded(msgspec.Struct, frozen=True, kw_only=True):
+    """A model that was converted; `message` says where it came from."""
+
+    model_name: str
+    message: str
+
+
 class Client:
     """A blocking client; use it as a context manager. Every call raises `ProblemError` or `httpx.HTTPError`."""
 
@@ -64,11 +71,10 @@ class Client:
         embeddings: list[list[float]] = self.run_task("embed_texts", label, {"texts": list(texts)}).output["embeddings"]
         return embeddings
 
-    def upload_model(self, model_id: str, *, max_batch_size: int = 32, overwrite: bool = False) -> str:
-        """Convert a model and put it into the repository; its name there."""
+    def upload_model(self, model_id: str, *, max_batch_size: int = 32, overwrite: bool = False) -> Uploaded:
+        """Convert a model and put it into the repository."""
         body = {"model_id": model_id, "max_batch_size": max_batch_size, "overwrite": overwrite}
-        name: str = _checked(self._http.post("/upload-model", json=body, timeout=UPLOAD_TIMEOUT_S)).json()["model_name"]
-        return name
+        return _uploaded(self._http.post("/upload-model", json=body, timeout=UPLOAD_TIMEOUT_S))
 
     def workers(self) -> list[str]:
         """The ids of the workers that are there."""
@@ -112,12 +118,10 @@ class AsyncClient:
         embeddings: list[list[float]] = result.output["embeddings"]
         return embeddings
 
-    async def upload_model(self, model_id: str, *, max_batch_size: int = 32, overwrite: bool = False) -> str:
-        """Convert a model and put it into the repository; its name there."""
+    async def upload_model(self, model_id: str, *, max_batch_size: int = 32, overwrite: bool = False) -> Uploaded:
+        """Convert a model and put it into the repository."""
         body = {"model_id": model_id, "max_batch_size": max_batch_size, "overwrite": overwrite}
-        answer = _checked(await self._http.post("/upload-model", json=body, timeout=UPLOAD_TIMEOUT_S))
-        name: str = answer.json()["model_name"]
-        return name
+        return _uploaded(await self._http.post("/upload-model", json=body, timeout=UPLOAD_TIMEOUT_S))
 
     async def workers(self) -> list[str]:
         """The ids of the workers that are there."""
@@ -151,6 +155,11 @@ def _task_result(answer: httpx.Response) -> TaskResult:
         run_ms=float(headers["Labelbus-Run-Ms"]),
         evicted=headers.get("Labelbus-Evicted", ""),
     )
+
+
+def _uploaded(answer: httpx.Response) -> Uploaded:
+    body = _checked(answer).json()
+    return Uploaded(model_name=body["model_name"], message=body["message"])
 
 
 def _checked(answer: httpx.Response) -> httpx.Response:

@@ -94,12 +94,13 @@ def show(lines: Iterable[Line], *, as_json: bool) -> None:
 
 def parse_since(text: str, *, now: datetime) -> str:
     """`10m` (ago), `2026-11-03` or `2026-11-03T12:00` (UTC if it names no zone) as RFC 3339 in UTC."""
-    if found := re.fullmatch(r"(\d{1,6})([smhdw])", text):
-        return rfc3339((now - timedelta(seconds=int(found[1]) * _UNITS[found[2]])).timestamp())
     try:
-        when = datetime.fromisoformat(text)
-    except ValueError as exc:
+        if found := re.fullmatch(r"(\d{1,9})([smhdw])", text):
+            when = now - timedelta(seconds=int(found[1]) * _UNITS[found[2]])
+        else:
+            when = datetime.fromisoformat(text)
+        return rfc3339((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp())
+    except (ValueError, OverflowError) as exc:
         raise InvalidInputError(
             f"--since: {text!r} is neither 30s, 10m, 2h, 1d nor a time like 2026-11-03T12:00"
         ) from exc
-    return rfc3339((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp())

@@ -27,15 +27,22 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
         return self.base + stream_seq
 
 
-def resume(known: Position | None, *, stream: str, created: str, last_stream_seq: int, highest_seq: int) -> Position:
+def resume(
+    known: Position | None, *, stream: str, created: str, last_stream_seq: int, acknowledged: int, highest_seq: int
+) -> Position:
     """Where to go on in the stream there is now, when `highest_seq` is the highest number in the files.
 
-    Without a known position the files could be of any stream: then nothing is taken for written.
+    `acknowledged` is what the consumer says was written; 0 without one. A stream made anew, or gone back to an older
+    state, is read from its beginning: rather a record twice than a record never. Without a known position nothing
+    in the files is taken for a part of this stream, but the consumer is believed.
     """
-    same = known is not None and (known.stream, known.created) == (stream, created)
-    if known is not None and same and highest_seq <= known.seq(last_stream_seq) and known.written <= last_stream_seq:
-        return known
-    return Position(stream=stream, created=created, base=highest_seq)
+    if known is None:
+        believed = acknowledged if acknowledged <= last_stream_seq else 0
+        return Position(stream=stream, created=created, base=highest_seq, written=believed)
+    same = (known.stream, known.created) == (stream, created)
+    if same and highest_seq <= known.seq(last_stream_seq) and max(known.written, acknowledged) <= last_stream_seq:
+        return Position(stream=stream, created=created, base=known.base, written=max(known.written, acknowledged))
+    return Position(stream=stream, created=created, base=max(highest_seq, known.seq(known.written)))
 
 
 def load(folder: Path) -> Position | None:

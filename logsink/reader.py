@@ -18,8 +18,9 @@ from bus.codec import decode_record
 from bus.errors import MalformedError, NotFoundError
 from bus.logs import LEVELS
 from bus.messages import LogRecord
-from logsink.files import places, sources
+from logsink.files import sources
 from logsink.layout import Place, Source
+from logsink.writer import places
 
 _BLOCK_BYTES: Final = 256 * 1024
 

@@ -10,28 +10,27 @@ the disk refuses, the portion at hand is tried again and again and the rest wait
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime
 from functools import partial
-from typing import Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 import nats.errors
 from loguru import logger
-from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy
+from nats.js.api import ConsumerInfo
 from nats.js.errors import Error as JetStreamError
-from nats.js.errors import NotFoundError
 
 from bus.connection import Bus
 from bus.errors import ConflictError, UnavailableError, reason
-from bus.streams import ensure_log_stream
-from logsink.files import Entry, LogFolder, open_folder
+from logsink.consumer import renew_consumer
+from logsink.files import LogFolder, open_folder
 from logsink.layout import day_of, source_of_subject
 from logsink.lines import to_lines
-from logsink.position import Position, resume
+from logsink.position import Position
 from logsink.pull import Pulled, Puller
 from logsink.settings import LogsinkSettings
+from logsink.writer import Entry, Tally
 
 RETRY_FIRST_S: Final = 0.5
 RETRY_MOST_S: Final = 10.0
@@ -42,7 +41,8 @@ LOCK_PATIENCE_S: Final = 15.0
 """A sink that is being replaced may still be finishing."""
 
 HOUSEKEEPING_S: Final = 300.0
-ACK_WAIT_S: Final = 120.0
+
+T = TypeVar("T")
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,9 +50,6 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 
     state: Literal["starting", "ok", "failing"] = "starting"
     reason: str = ""
-    records: int = 0
-    unreadable: int = 0
-    again: int = 0
 
 
 class LogSink:
@@ -71,6 +68,7 @@ class LogSink:
         self._told_unreadable = 0
         self._cleaned_at = 0.0
         self.health = Health()
+        self.tally = Tally()
         bus.on_reconnect(self._reconnected)
 
     async def run(self) -> None:
@@ -83,19 +81,31 @@ class LogSink:
             wake.cancel()
             if self._folder is not None:
                 self._folder.close()
-            counts = self.health
-            logger.bind(records=counts.records, unreadable=counts.unreadable, again=counts.again).info("log sink ends")
+            tally = self.tally
+            logger.bind(records=tally.records, unreadable=tally.unreadable, again=tally.again).info("log sink ends")
 
     async def _session(self) -> None:
         self._renew.clear()
         try:
             folder = self._folder = self._folder or await self._open_folder()
-            await ensure_log_stream(self._bus)
-            position = await self._resume(folder)
-            consumer = await self._make_consumer(position)
-            await self._read(folder, position, consumer)
+            self.tally = folder.tally
+            set_up = await self._unless_renewed(renew_consumer(self._bus, self._settings, folder))
+            if set_up is not None:
+                await self._read(folder, *set_up)
         except (nats.errors.Error, JetStreamError, TimeoutError) as exc:
             raise UnavailableError(f"the log stream is out of reach: {reason(exc)}") from exc
+
+    async def _unless_renewed(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """What the work gives; None if it was broken off, to stop or since its requests went down with the server."""
+        task = asyncio.create_task(work)
+        signals = [asyncio.create_task(event.wait()) for event in (self._stopping, self._renew)]
+        try:
+            await asyncio.wait((task, *signals), return_when=asyncio.FIRST_COMPLETED)
+            return await task if task.done() else None
+        finally:
+            for one in (task, *signals):
+                one.cancel()
+            await asyncio.gather(task, *signals, return_exceptions=True)
 
     async def _open_folder(self) -> LogFolder:
         deadline = time.monotonic() + LOCK_PATIENCE_S
@@ -107,48 +117,6 @@ class LogSink:
                 if time.monotonic() > deadline or self._stopping.is_set():
                     raise
                 await self._pause(RETRY_FIRST_S)
-
-    async def _resume(self, folder: LogFolder) -> Position:
-        """Where to go on; kept on the disk, since the consumer that knows it too is about to be removed."""
-        stream, durable = self._bus.subjects.log_stream, self._settings.log_consumer
-        info = await self._bus.js.stream_info(stream)
-        known = folder.position()
-        position = resume(
-            known,
-            stream=stream,
-            created=str(info.created),
-            last_stream_seq=info.state.last_seq,
-            highest_seq=folder.highest_seq,
-        )
-        with suppress(NotFoundError):
-            consumer = await self._bus.js.consumer_info(stream, durable)
-            floor = consumer.ack_floor.stream_seq if consumer.ack_floor else 0
-            position = msgspec.structs.replace(position, written=max(position.written, floor))
-        if position != known:
-            if known is not None and position.base != known.base:
-                logger.bind(stream=stream).warning("the log stream was made anew; going on from its beginning")
-            await asyncio.to_thread(folder.keep_position, position)
-        return position
-
-    async def _make_consumer(self, position: Position) -> ConsumerInfo:
-        stream, durable = self._bus.subjects.log_stream, self._settings.log_consumer
-        with suppress(NotFoundError):
-            await self._bus.js.delete_consumer(stream, durable)
-        return await self._bus.js.add_consumer(
-            stream,
-            ConsumerConfig(
-                name=durable,
-                durable_name=durable,
-                description="labelbus: the log sink",
-                deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
-                opt_start_seq=position.written + 1,
-                ack_policy=AckPolicy.EXPLICIT,
-                ack_wait=ACK_WAIT_S,
-                max_deliver=-1,
-                filter_subject=self._bus.subjects.log_all,
-                max_ack_pending=4 * self._settings.batch_messages,
-            ),
-        )
 
     async def _read(self, folder: LogFolder, position: Position, consumer: ConsumerInfo) -> None:
         waiting = consumer.num_pending or 0
@@ -174,7 +142,7 @@ class LogSink:
                 waiting -= len(pulled)
                 if not caught_up and waiting <= 0:
                     caught_up = True
-                    logger.bind(records=self.health.records).info("log sink has caught up")
+                    logger.bind(records=self.tally.records).info("log sink has caught up")
         except UnavailableError:
             if not self._stopping.is_set() and not self._renew.is_set():
                 raise
@@ -190,14 +158,7 @@ class LogSink:
         return Entry(source=source, seq=seq, day=day_of(pulled.unix_ns), lines=lines)
 
     async def _write(self, folder: LogFolder, entries: list[Entry]) -> None:
-        written = await asyncio.to_thread(folder.write, entries)
-        health = self.health
-        self.health = msgspec.structs.replace(
-            health,
-            records=health.records + written.records,
-            unreadable=health.unreadable + written.unreadable,
-            again=health.again + written.again,
-        )
+        await asyncio.to_thread(folder.write, entries)
         self._well()
         self._tell_unreadable()
 
@@ -244,21 +205,21 @@ class LogSink:
         if self.health.state == "failing":
             logger.info("log sink is well again")
         self._told_fault_at = 0.0
-        self.health = msgspec.structs.replace(self.health, state="ok", reason="")
+        self.health = Health(state="ok")
 
     def _unwell(self, why: str) -> None:
         now = time.monotonic()
         if why != self.health.reason or now - self._told_fault_at >= TELL_AGAIN_S:
             self._told_fault_at = now
             logger.bind(reason=why).error("log sink fails; records wait in the stream")
-        self.health = msgspec.structs.replace(self.health, state="failing", reason=why)
+        self.health = Health(state="failing", reason=why)
 
     def _tell_unreadable(self) -> None:
         now = time.monotonic()
-        new = self.health.unreadable - self._told_unreadable
+        new = self.tally.unreadable - self._told_unreadable
         if new and (not self._told_unreadable_at or now - self._told_unreadable_at >= TELL_AGAIN_S):
-            self._told_unreadable, self._told_unreadable_at = self.health.unreadable, now
-            logger.bind(new=new, in_all=self.health.unreadable).warning("unreadable log records kept as they came")
+            self._told_unreadable, self._told_unreadable_at = self.tally.unreadable, now
+            logger.bind(new=new, in_all=self.tally.unreadable).warning("unreadable log records kept as they came")
 
     async def _reconnected(self) -> None:
         self._renew.set()

@@ -23,7 +23,7 @@ class LogsinkSettings(BusSettings, frozen=True, kw_only=True):
     rotate_mb: Annotated[float, Meta(description="Size at which a log file is followed by the next.", gt=0)] = 64.0
     keep_days: Annotated[int, Meta(description="Days that log files are kept, today included.", ge=1)] = 30
     keep_mb: Annotated[float, Meta(description="Size of all log files; over it the oldest go.", gt=0)] = 10_240.0
-    batch_messages: Annotated[int, Meta(description="Most messages that are written at once.", ge=1, le=10_000)] = 500
+    batch_messages: Annotated[int, Meta(description="Most messages that are written at once.", ge=1, le=10_000)] = 2000
     linger_ms: Annotated[
         int, Meta(description="How long to gather messages before they are written together.", ge=0, le=10_000)
     ] = 50

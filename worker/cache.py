@@ -71,6 +71,8 @@ class Held(msgspec.Struct):
     since: float = 0.0
     uses: float = 0.0
     used_at: float = 0.0
+    expired: bool = False
+    """Its files changed: it goes when its users have gone, and nobody new comes."""
 
     def used(self, now: float) -> None:
         """Count one use."""
@@ -98,7 +100,7 @@ class LabelCache:
     def acquire(self, now: float, label: str, *, evict_hint: str = "") -> Acquired:
         """Use a label, or be told what must be done first."""
         held = self._held.get(label)
-        if held is not None and held.state is State.UNLOADING:
+        if held is not None and (held.state is State.UNLOADING or held.expired):
             return Full()
         if held is not None:
             held.users += 1
@@ -128,12 +130,43 @@ class LabelCache:
         """The label is not held after all; its users have none to release."""
         self._held.pop(label, None)
 
-    def release(self, label: str, lease: int) -> None:
-        """One user less. A label that was lost meanwhile is no error, also if others have taken it up again."""
+    def kept(self, label: str) -> bool:
+        """A label that was to go for another is not given up after all: it is ready as before.
+
+        True: its files have changed meanwhile; the caller must unload it now and say `dropped`.
+        """
+        held = self._held[label]
+        assert held.state is State.UNLOADING
+        held.state = State.READY
+        return self._begin_drop(held)
+
+    def release(self, label: str, lease: int) -> bool:
+        """One user less. A label that was lost meanwhile is no error, also if others have taken it up again.
+
+        True: its files have changed and it was in use no more; the caller must unload it and say `dropped`.
+        """
         held = self._held.get(label)
-        if held is not None and held.lease == lease:
-            assert held.users > 0
-            held.users -= 1
+        if held is None or held.lease != lease:
+            return False
+        assert held.users > 0
+        held.users -= 1
+        return self._begin_drop(held)
+
+    def expire(self, label: str) -> bool:
+        """The label's files have changed: it is not to be used again before it was loaded anew.
+
+        True: it is in no use; the caller must unload it now and say `dropped`. Else `release` will say so in time.
+        """
+        held = self._held.get(label)
+        if held is None:
+            return False
+        held.expired = True
+        return self._begin_drop(held)
+
+    def dropped(self, label: str) -> None:
+        """An expired label is out of memory."""
+        assert self._held[label].state is State.UNLOADING
+        del self._held[label]
 
     def forget(self, label: str) -> bool:
         """The runtime lost the label (its process died): it is not held any more. True if it was ready."""
@@ -154,6 +187,12 @@ class LabelCache:
     def in_memory(self) -> int:
         """How many labels take up memory now, or may."""
         return sum(held.state is not State.WAITING for held in self._held.values())
+
+    def _begin_drop(self, held: Held) -> bool:
+        if not held.expired or held.users or held.state is not State.READY:
+            return False
+        held.state = State.UNLOADING
+        return True
 
     def _begin(self, now: float, label: str, state: State) -> int:
         self._leases += 1

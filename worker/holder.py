@@ -87,6 +87,12 @@ class LabelHolder:
             self._rouse()
             self._on_change()
 
+    def refresh(self, label: str) -> None:
+        """The label's files have changed: the next task loads it anew, and a failed load may be tried again at once."""
+        self._backoff.pop(label, None)
+        if self.cache.expire(label):
+            self._tasks.create_task(self._drop(label), name=f"drop {label}")
+
     async def _acquire(self, label: str, evict_hint: str) -> Use:
         asked = time.monotonic()
         while True:
@@ -125,8 +131,11 @@ class LabelHolder:
 
     async def _load(self, label: str, evict: str | None, done: asyncio.Future[None]) -> None:
         """Make room, load, and tell who waits; a failed load is those tasks' affair, and raises nothing here."""
+        giving_up = evict
         try:
+            await self._runtime.check(label)  # before anything is given up for it
             if evict is not None:
+                giving_up = None
                 await self._unload(evict)
                 self.cache.unloaded(evict, label)
                 self._on_change()
@@ -135,9 +144,11 @@ class LabelHolder:
             await self._runtime.load(label)
             load_ms = _since_ms(began)
         except asyncio.CancelledError:
+            self._keep(giving_up)
             self._fail(label, done, RuntimeUnavailableError(f"the worker had to stop while it loaded {label}"))
             raise
         except Exception as exc:  # noqa: BLE001  # whatever it is must reach those who wait
+            self._keep(giving_up)
             self._fail(label, done, self._failed(label, exc))
         else:
             self._backoff.pop(label, None)
@@ -153,6 +164,17 @@ class LabelHolder:
         del self._loads[label]
         done.set_exception(error)
         done.exception()  # seen, also when everybody who waited has gone
+
+    def _keep(self, label: str | None) -> None:
+        if label is not None and self.cache.kept(label):
+            self._tasks.create_task(self._drop(label), name=f"drop {label}")
+
+    async def _drop(self, label: str) -> None:
+        """Unload a label whose files have changed."""
+        await self._unload(label)
+        self.cache.dropped(label)
+        self._rouse()
+        self._on_change()
 
     async def _unload(self, label: str) -> None:
         try:
@@ -181,7 +203,8 @@ class LabelHolder:
             raise LoadError(f"{backoff.error} (tried {backoff.failures} times; next in {backoff.until - now:.0f} s)")
 
     def _released(self, label: str, lease: int) -> None:
-        self.cache.release(label, lease)
+        if self.cache.release(label, lease):
+            self._tasks.create_task(self._drop(label), name=f"drop {label}")
         self._rouse()
 
     def _rouse(self) -> None:

@@ -10,9 +10,10 @@ from loguru import logger
 from nats.aio.msg import Msg
 
 from bus.clock import UnixClock
-from bus.codec import decode_task, encode_result, encode_state
+from bus.codec import decode_progress, decode_task, encode_result, encode_state
 from bus.connection import Bus
 from bus.errors import (
+    BadNameError,
     DeadlineError,
     LabelbusError,
     MalformedError,
@@ -23,6 +24,7 @@ from bus.errors import (
     reason,
 )
 from bus.messages import Result, Status, Task
+from bus.names import normalise_label
 from bus.owned import end
 from bus.registry import Registration
 from bus.version import labelbus_version
@@ -95,12 +97,15 @@ class WorkerService:
                 subjects = self._bus.subjects  # heard before it is seen: who finds the key may send at once
                 direct = await self._bus.nc.subscribe(subjects.task(self._worker_id), cb=self._on_task)
                 pings = await self._bus.nc.subscribe(subjects.ping(self._worker_id), cb=self._on_ping)
+                conversions = await self._bus.nc.subscribe(subjects.convert_event("*"), cb=self._on_conversion)
+                await self._bus.settle()
                 presence = self._tasks.create_task(self._presence.run(), name="presence")
                 registration = self._tasks.create_task(self._registration.run(), name="registration")
                 registered = self._tasks.create_task(self._registration.registered(), name="registered")
                 registered.add_done_callback(lambda done: None if done.cancelled() else ready.set())
                 await stopping.wait()
                 registered.cancel()
+                await leave(self._bus, conversions)
                 await self._drain()
                 await end(registration, presence)
                 self._left = True  # what it said of itself after its key is gone would bring it back
@@ -124,6 +129,15 @@ class WorkerService:
             self._holder.close()
             await asyncio.gather(*self._serving)
 
+    async def _on_conversion(self, msg: Msg) -> None:
+        """A model was converted anew: what is held of it is of yesterday."""
+        try:
+            progress = decode_progress(msg.data)
+            if progress.stage == "done":
+                self._holder.refresh(normalise_label(progress.model_name))
+        except (MalformedError, BadNameError) as exc:
+            self._ignore(msg, exc)
+
     async def _on_ping(self, msg: Msg) -> None:
         await self._send(msg, encode_state(self._presence.state()))
 
@@ -131,8 +145,7 @@ class WorkerService:
         try:
             task = decode_task(msg.data)
         except MalformedError as exc:
-            self.malformed += 1
-            logger.bind(subject=msg.subject, reason=reason(exc), malformed=self.malformed).warning("message ignored")
+            self._ignore(msg, exc)
             return
         if self._presence.draining or self._presence.occupied >= self._settings.slots + self._settings.window:
             await self._answer(msg, self._result(task, Status.BUSY))
@@ -142,6 +155,10 @@ class WorkerService:
         serving = self._tasks.create_task(self._serve(task, msg, time.monotonic()), name=f"task {task.task_id}")
         self._serving.add(serving)
         serving.add_done_callback(self._served)
+
+    def _ignore(self, msg: Msg, exc: LabelbusError) -> None:
+        self.malformed += 1
+        logger.bind(subject=msg.subject, reason=reason(exc), malformed=self.malformed).warning("message ignored")
 
     async def _serve(self, task: Task, msg: Msg, arrived: float) -> None:
         """Run one task and answer it, whatever happens."""

@@ -124,6 +124,12 @@ def test_garbage_is_a_message_or_malformed_and_nothing_else(decode, data):
         decode(data)
 
 
+@pytest.mark.parametrize("decode", [codec.decode_entry, codec.decode_record, codec.decode_progress])
+def test_json_that_is_nested_too_deeply_is_malformed(decode):
+    with pytest.raises(MalformedError):
+        decode(b'{"fields": ' + b'{"a":' * 100_000)
+
+
 @pytest.mark.parametrize(
     ("decode", "encoded"),
     [(codec.decode_task, tasks.map(codec.encode_task)), (codec.decode_result, results.map(codec.encode_result))]

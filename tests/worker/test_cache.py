@@ -24,6 +24,9 @@ class CacheMachine(RuleBasedStateMachine):
         self.users: dict[int, int] = {}
         self.ready: set[int] = set()
         self.lease_of: dict[str, int] = {}
+        self.expired: set[int] = set()
+        """Stays whose files have changed."""
+        self.dropping: set[str] = set()
 
     @initialize(capacity=st.integers(1, 4))
     def start(self, capacity: int) -> None:
@@ -39,6 +42,7 @@ class CacheMachine(RuleBasedStateMachine):
         match self.cache.acquire(self.now, label, evict_hint=hint):
             case Hit(lease):
                 assert was is not None
+                assert lease not in self.expired, "used although its files have changed"
                 assert label in self.memory
                 assert lease == self.lease_of[label]
                 assert lease in self.ready
@@ -62,7 +66,7 @@ class CacheMachine(RuleBasedStateMachine):
                 self.lease_of[label] = lease
                 self.used(label, lease)
             case Full():
-                unloading = was is not None and was.state is State.UNLOADING
+                unloading = was is not None and (was.state is State.UNLOADING or was.lease in self.expired)
                 assert unloading or (was is None and not room and not free)
 
     def value(self, label: str) -> tuple[float, float]:
@@ -85,6 +89,45 @@ class CacheMachine(RuleBasedStateMachine):
         self.memory.add(label)
         self.pending[label] = None
 
+    @precondition(lambda self: any(self.pending.values()))
+    @rule(data=st.data())
+    def refuse(self, data: st.DataObject) -> None:
+        """The label that another was to go for does not exist."""
+        label = data.draw(st.sampled_from(sorted(name for name, evict in self.pending.items() if evict)))
+        evict = self.pending.pop(label)
+        assert evict is not None
+        self.dropped_if(evict, self.cache.kept(evict))
+        self.cache.load_failed(label)
+        lease = self.lease_of[label]
+        self.leases = [used for used in self.leases if used != (label, lease)]
+        self.users[lease] = 0
+
+    def dropped_if(self, label: str, must: bool) -> None:
+        held = self.cache.held(label)
+        assert must is (held is not None and held.state is State.UNLOADING and label not in self.pending.values())
+        if must:
+            assert held is not None
+            assert held.lease in self.expired
+            assert held.users == 0
+            self.dropping.add(label)
+
+    @rule(label=LABELS)
+    def expire(self, label: str) -> None:
+        held = self.cache.held(label)
+        if held is not None:
+            self.expired.add(held.lease)
+        must = self.cache.expire(label)
+        if must:
+            self.dropped_if(label, must)
+
+    @precondition(lambda self: self.dropping)
+    @rule(data=st.data())
+    def drop(self, data: st.DataObject) -> None:
+        label = data.draw(st.sampled_from(sorted(self.dropping)))
+        self.cache.dropped(label)
+        self.dropping.discard(label)
+        self.memory.discard(label)
+
     @precondition(lambda self: None in self.pending.values())
     @rule(data=st.data(), load_ms=st.floats(0, 10_000), fails=st.booleans())
     def load(self, data: st.DataObject, load_ms: float, fails: bool) -> None:
@@ -106,7 +149,11 @@ class CacheMachine(RuleBasedStateMachine):
         label, lease = used = data.draw(st.sampled_from([use for use in self.leases if use[1] in self.ready]))
         self.leases.remove(used)
         self.users[lease] -= 1
-        self.cache.release(label, lease)
+        held = self.cache.held(label)
+        must = self.cache.release(label, lease)
+        assert must is (held is not None and held.lease == lease and lease in self.expired and held.users == 0)
+        if must:
+            self.dropped_if(label, must)
 
     @rule(label=LABELS)
     def forget(self, label: str) -> None:

@@ -29,6 +29,11 @@ class StubbornRuntime(SimulatedRuntime):
         self.gate.set()
         self.unload_gate = asyncio.Event()
         self.unload_gate.set()
+        self.absent: set[str] = set()
+
+    async def check(self, label: str) -> None:
+        if label in self.absent:
+            raise UnknownModelError(f"there is no {label}")
 
     async def load(self, label: str) -> None:
         assert label not in self.memory, f"{label} is loaded already"
@@ -343,3 +348,43 @@ async def test_never_more_than_the_capacity_is_in_memory_whatever_is_wanted(make
     assert bench.runtime.most == 3
     assert {type(answer) for answer in answers} <= {Use, UnknownModelError}
     assert sum(isinstance(answer, Use) for answer in answers) > 100
+
+
+async def test_nothing_is_given_up_for_a_model_that_does_not_exist(make_bench):
+    bench = make_bench(1)
+    bench.runtime.absent.add("nobody")
+    await bench.use_once("held")
+    assert isinstance(await failure(bench.user("nobody").task), UnknownModelError)
+    assert (await bench.use_once("held")).hit
+    assert bench.runtime.unloads == []
+
+
+async def test_a_model_that_was_converted_anew_is_loaded_anew(make_bench):
+    bench = make_bench(2)
+    await bench.use_once("model")
+    bench.holder.refresh("model")
+    assert not (await bench.use_once("model")).hit
+    assert bench.runtime.unloads == ["model"]
+    assert bench.runtime.most == 1
+
+
+async def test_who_uses_a_model_that_is_converted_anew_ends_with_the_old_one(make_bench):
+    bench = make_bench(2)
+    user = bench.user("model")
+    await user.holds()
+    bench.holder.refresh("model")
+    next_one = bench.user("model", done())
+    await settled()
+    assert bench.runtime.unloads == []
+    await user.end()
+    assert not (await next_one.end()).hit
+    assert bench.runtime.loads == ["model", "model"]
+
+
+async def test_a_failed_load_may_be_tried_at_once_when_its_model_was_converted_anew(make_bench):
+    bench = make_bench(1)
+    bench.runtime.failures["broken"] = LoadError("half a graph")
+    await failure(bench.user("broken").task)
+    bench.runtime.failures.clear()
+    bench.holder.refresh("broken")
+    assert not (await bench.use_once("broken")).hit

@@ -1,0 +1,24 @@
+import re
+from pathlib import Path
+
+from dispatcher.api.problems import STATUS
+from labelbus.settings_doc import settings_markdown
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_settings_page_is_that_of_the_settings():
+    assert (ROOT / "docs" / "settings.md").read_text() == settings_markdown(), "run `just docs`"
+
+
+def test_every_code_of_a_task_or_upload_is_in_the_api_page_with_its_status():
+    text = (ROOT / "docs" / "api.md").read_text()
+    told = {code: int(status) for status, code in re.findall(r"^\| (\d{3}) \| `(\w+)` \|", text, re.MULTILINE)}
+    internal = {"internal"}  # a bug: nothing to document
+    assert {code: int(status) for code, status in STATUS.items() if code not in internal}.items() <= told.items()
+
+
+def test_links_between_pages_lead_somewhere():
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
