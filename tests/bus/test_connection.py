@@ -80,7 +80,7 @@ async def test_what_was_published_last_is_on_its_way_when_the_connection_ends(bu
         heard.put_nowait(msg.data)
 
     await bus.nc.subscribe(f"{settings.prefix}.last", cb=hear)
-    await bus.nc.flush()
+    await bus.settle()
     async with connect(settings, name="short") as short:
         await short.nc.publish(f"{settings.prefix}.last", b"words")
     assert await asyncio.wait_for(heard.get(), DEADLINE_S) == b"words"

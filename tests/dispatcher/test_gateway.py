@@ -349,7 +349,7 @@ async def listen(gateway: Gateway, subject: str, into: list[str]) -> None:
         into.append(decode_task(msg.data).task_id)
 
     await gateway.bus.nc.subscribe(subject, cb=heard)
-    await gateway.bus.nc.flush()
+    await gateway.bus.settle()
 
 
 # ── garbage on the bus ──
@@ -374,7 +374,7 @@ async def test_garbage_on_every_subject_is_counted_and_tasks_go_on(pool):
         await kv.put("nonsense", payload or b" ")
     await pool.bus.nc.publish(subjects.reply("d1", "p-"), headers={"Status": "503"})
     await pool.bus.nc.publish(subjects.reply("d1", "x"), headers={"Status": "503"})
-    await pool.bus.nc.flush()
+    await pool.bus.settle()
     await until(lambda: pool.service.counts.malformed == 6 * len(GARBAGE))
     await until(lambda: pool.service._watch.malformed == len(GARBAGE))
     assert (await pool.http.get("/workers")).json() == {"workers": ["w1"]}
@@ -384,7 +384,7 @@ async def test_garbage_on_every_subject_is_counted_and_tasks_go_on(pool):
 async def test_a_state_that_claims_the_impossible_harms_nobody(pool):
     wild = WorkerState(worker_id="liar", slots=0, capacity=0, running=2**32 - 1, epoch_ms=2**62, revision=2**63)
     await pool.bus.nc.publish(pool.bus.subjects.state("liar"), encode_state(wild))
-    await pool.bus.nc.flush()
+    await pool.bus.settle()
     await until(lambda: len(pool.service.router.workers()) == 2)
     for _ in range(3):
         assert (await pool.run()).status_code == 200
@@ -471,7 +471,7 @@ async def converter(gateway: Gateway, answer: bytes) -> None:
         await msg.respond(answer)
 
     await gateway.bus.nc.subscribe(gateway.bus.subjects.convert, cb=convert)
-    await gateway.bus.nc.flush()
+    await gateway.bus.settle()
 
 
 async def test_an_upload_says_what_the_converter_says(gateway):
@@ -508,7 +508,7 @@ async def test_a_converter_that_falls_silent_is_503(make_gateway):
         await gateway.bus.nc.publish(gateway.bus.subjects.convert_event("org--model"), b"a sign of life")
 
     await gateway.bus.nc.subscribe(gateway.bus.subjects.convert, cb=ignore)
-    await gateway.bus.nc.flush()
+    await gateway.bus.settle()
     problem = await gateway.problem(await upload(gateway), 503, "unavailable")
     assert "silent" in problem["detail"]
 

@@ -108,7 +108,7 @@ class Worker:
 
     async def start(self) -> None:
         await self.bus.nc.subscribe(self.bus.subjects.state("w"), cb=self._on_state)
-        await self.bus.nc.flush()
+        await self.bus.settle()
         self.running = asyncio.create_task(self.service.run(self.stopping, self.ready))
         async with asyncio.timeout(DEADLINE_S):
             await self.ready.wait()
@@ -311,7 +311,7 @@ async def test_states_are_at_most_twenty_a_second_while_slots_are_free(make_work
     told, began = len(worker.states), time.monotonic()
     for batch in range(30):
         await asyncio.gather(*(worker.send(f"t{batch}.{number}", parameters={"sleep_ms": 5}) for number in range(10)))
-    await worker.bus.nc.flush()
+    await worker.bus.settle()
     assert len(worker.states) - told <= 20 * (time.monotonic() - began) + 2
 
 
