@@ -12,6 +12,7 @@ from litestar.params import Body
 from bus.errors import LabelbusError, MalformedError, reason
 from bus.names import check_task_id, check_task_type, normalise_label
 from dispatcher.answers import TaskAnswer, TaskRequest
+from dispatcher.api.direct import direct
 from dispatcher.api.problems import documented, problem
 from dispatcher.api.schema import RunTask
 from dispatcher.service import DispatcherService
@@ -28,6 +29,7 @@ def run_task_route(service: DispatcherService) -> HTTPRouteHandler:
     @post(
         "/run-task",
         status_code=200,
+        middleware=[direct(RunTask)],
         summary="Run a task on a worker that holds its label",
         responses={
             200: ResponseSpec(data_container=dict[str, Any], description="The result, as the task type defines it"),
