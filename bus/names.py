@@ -6,6 +6,7 @@ label everywhere: `normalise_label` takes either and gives the form with slashes
 begin nor end with a hyphen nor contain two in a row, which makes the replacement reversible.
 """
 
+import functools
 import re
 from typing import Final
 
@@ -27,6 +28,7 @@ _TASK_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]*", re.ASCII)
 _TASK_TYPE = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
 
 
+@functools.lru_cache(maxsize=8192)
 def normalise_label(text: str) -> str:
     """The label in its normal form, with slashes; `a--b` and `a/b` are one label.
 

@@ -67,7 +67,7 @@ async def read_body(receive: Receive, *, limit: int | None) -> bytes | None:
             raise ClientException(
                 status_code=HTTP_413_REQUEST_ENTITY_TOO_LARGE, detail=f"the body has more than {limit:,} bytes"
             )
-        if not message["more_body"]:
+        if not message.get("more_body"):
             return body
 
 
