@@ -50,6 +50,7 @@ def model_name(label: str) -> str:
     return label.replace("/", "--")
 
 
+@functools.lru_cache(maxsize=8192)
 def check_worker_id(text: str) -> str:
     """The text itself, or `BadNameError`: a worker's id is one token of a subject and part of a KV key."""
     if text == ANY_WORKER or len(text) > MAX_ID_CHARS or not _ID.fullmatch(text):
@@ -70,6 +71,7 @@ def check_task_id(text: str) -> str:
     return text
 
 
+@functools.lru_cache(maxsize=1024)
 def check_task_type(text: str) -> str:
     """The text itself, or `BadNameError`."""
     if len(text) > MAX_TASK_TYPE_CHARS or not _TASK_TYPE.fullmatch(text):

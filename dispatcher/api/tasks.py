@@ -1,6 +1,6 @@
 """POST /run-task."""
 
-import uuid
+import os
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -39,10 +39,10 @@ def run_task_route(service: DispatcherService) -> HTTPRouteHandler:
     async def run_task(
         data: Annotated[RunTask, Body(description="The task")], request: Request[Any, Any, Any]
     ) -> Response[bytes]:
-        task_id = data.task_id if data.task_id is not None else uuid.uuid4().hex
+        task_id = data.task_id if data.task_id is not None else os.urandom(16).hex()
         headers = {"Labelbus-Task-Id": task_id}
         try:
-            task = to_request(data, check_task_id(task_id), request.headers.get("traceparent", ""))
+            task = to_request(data, check_task_id(task_id), _traceparent(request))
             answer = await service.run_task(task)
         except LabelbusError as exc:
             return problem(exc, task_id=task_id, headers=headers if task_id.isascii() and task_id.isprintable() else {})
@@ -52,6 +52,13 @@ def run_task_route(service: DispatcherService) -> HTTPRouteHandler:
         return Response(answer.output, media_type="application/json", headers=headers)
 
     return run_task
+
+
+def _traceparent(request: Request[Any, Any, Any]) -> str:
+    for name, value in request.scope["headers"]:
+        if name == b"traceparent":
+            return value.decode("latin-1")
+    return ""
 
 
 def to_request(data: RunTask, task_id: str, traceparent: str) -> TaskRequest:
