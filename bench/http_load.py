@@ -95,7 +95,9 @@ def answer_size(buffer: bytes) -> int | None:
 
 def request_bytes(path: str, body: bytes) -> bytes:
     """A whole POST request with a JSON body."""
-    head = f"POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
     return head.encode() + body
 
 
@@ -112,7 +114,7 @@ async def run_leg(leg: Leg) -> LegResult:
         )
         for _ in range(leg.connections)
     ]
-    done, late = await asyncio.wait([protocol.done for _, protocol in made], timeout=leg.seconds + STOP_S)
+    _, late = await asyncio.wait([protocol.done for _, protocol in made], timeout=leg.seconds + STOP_S)
     statuses["none"] += len(late)
     seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
     for transport, _ in made:

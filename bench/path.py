@@ -21,8 +21,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from bench.cpu import cpu_s
 from bench.generator import Generator, load_generator
 from bench.http_load import Leg
-from bench.path_report import Measured, Side, summarise, table_of, verdicts
 from bench.path_plot import plot_path
+from bench.path_report import Measured, Side, summarise, table_of, verdicts
 from bench.results import new_folder, this_machine, write_results
 from bus.command import settings_command
 from labelbus.stack.process import StackProcess
@@ -38,11 +38,11 @@ SLOTS: Final = 256
 class PathSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What to measure, and for how long."""
 
-    connections: Annotated[tuple[int, ...], Meta(description="Connections; may be repeated. [default: 1 16 32 128]")] = (
-        *(1, 16, 32, 128),
-    )
-    seconds: Annotated[float, Meta(description="Length of one leg.", gt=0)] = 2.0
-    rounds: Annotated[int, Meta(description="Legs of each side at each number of connections.", ge=1)] = 5
+    connections: Annotated[
+        tuple[int, ...], Meta(description="Connections; may be repeated. [default: 1 16 32 128]")
+    ] = (*(1, 16, 32, 128),)
+    seconds: Annotated[float, Meta(description="Length of one leg.", gt=0)] = 1.0
+    rounds: Annotated[int, Meta(description="Legs of each side at each number of connections.", ge=1)] = 10
     logsink: Annotated[bool, Meta(description="Run a log sink beside, which costs but is not on the way.")] = False
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING"], Meta(description="Log level of all processes.")] = "INFO"
     results: Annotated[Path, Meta(description="Folder for the results.")] = Path("bench-results")
@@ -146,9 +146,7 @@ async def measure(settings: PathSettings, console: Console) -> list[Measured]:
             with Progress(*columns, TimeRemainingColumn(), console=console) as bar:
                 shown = bar.add_task("legs", total=len(legs))
                 for connections, parts in legs:
-                    measured.append(
-                        await one_leg(parts, generator, connections=connections, seconds=settings.seconds)
-                    )
+                    measured.append(await one_leg(parts, generator, connections=connections, seconds=settings.seconds))
                     bar.update(shown, advance=1, description=f"{parts.side} at {connections}")
     return measured
 
@@ -160,7 +158,7 @@ def run(settings: PathSettings) -> int:
     measured = asyncio.run(measure(settings, console))
     rows = summarise(measured)
     console.print(table_of(rows))
-    for verdict in verdicts(rows):
+    for verdict in verdicts(measured):
         console.print(f"  {'[green]✓[/]' if verdict.met else '[red]✗[/]'} {verdict.text}")
     folder = new_folder(settings.results, "path")
     write_results(folder / "path.json", settings=settings, machine=machine, results=rows)

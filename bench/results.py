@@ -26,7 +26,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def this_machine() -> Machine:
-    """This machine as it is now."""
+    """The machine as it is now."""
     return Machine(
         system=f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         processor=_processor(),
