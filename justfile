@@ -88,3 +88,20 @@ pins torch="2.13.0": setup
     uv pip compile --quiet --python {{ bin }}/python {{ torch_backend }} --upgrade --all-extras --group dev -c {{ venv }}/torch.txt \
         --no-annotate --no-header --no-emit-find-links --no-emit-index-url pyproject.toml | sed 's/^torch==\([0-9.]*\).*/torch==\1/' > {{ venv }}/pins.txt
     mv {{ venv }}/pins.txt constraints.txt
+
+# ── measure ───────────────────────────────────────────────────────────────────
+
+NUM_WORKERS := "2"
+RANDOM_DISPATCH := "false"
+
+# the published benchmark on the real stack: just NUM_WORKERS=2 RANDOM_DISPATCH=false bench --requests 2400 --compare
+bench *args: setup
+    @{{ bin }}/python -m bench.live --workers {{ NUM_WORKERS }} --policy {{ if RANDOM_DISPATCH == "true" { "random" } else { "affinity" } }} {{ args }}
+
+# what the way HTTP → dispatcher → NATS → worker → HTTP costs, beside a bare gateway in the same run
+bench-path *args: setup
+    @{{ bin }}/python -m bench.path {{ args }}
+
+# a CPU profile of the dispatcher under load
+profile *args: setup
+    @{{ bin }}/python -m bench.profile {{ args }}

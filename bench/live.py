@@ -29,7 +29,7 @@ from labelbus.stack.stack import Stack, running_stack
 
 MODEL: Final = "sentence-transformers/all-MiniLM-L6-v2"
 LOG_TIMEOUT_S: Final = 30.0
-CLOSED_SCALE: Final = 0.05
+CLOSED_SCALE: Final = 0.1
 PUBLISHED: Final = {5: "1,448 misses random, 563 smart; runtime 1.80 ×", 4: "1,193 random, 138 smart; 3.89 ×"}
 
 
@@ -45,7 +45,7 @@ class LiveSettings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 0.0
     time_scale: Annotated[
         float,
-        Meta(description="Factor on all waits; 0: 0.05 for producers, 1 with --rate. Simulated times too.", ge=0),
+        Meta(description="Factor on all waits; 0: 0.1 for producers, 1 with --rate. Simulated times too.", ge=0),
     ] = 0.0
     labels: Annotated[int, Meta(description="Labels that are asked for.", ge=1)] = 5
     zipf: Annotated[float, Meta(description="Exponent of their popularity; 0: all the same.", ge=0)] = 0.0
