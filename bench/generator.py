@@ -26,8 +26,11 @@ class Generator:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(msgspec.json.encode(leg) + b"\n")
-        async with asyncio.timeout(leg.seconds + 3 * STOP_S):
-            line = await self._process.stdout.readline()
+        try:
+            async with asyncio.timeout(leg.seconds + 3 * STOP_S):
+                line = await self._process.stdout.readline()
+        except TimeoutError as exc:
+            raise UnavailableError("the load generator does not end its leg: does the gateway accept?") from exc
         if not line:
             raise UnavailableError("the load generator ended: does the gateway listen?")
         result = msgspec.json.decode(line, type=LegResult)
