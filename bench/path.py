@@ -43,6 +43,7 @@ class PathSettings(msgspec.Struct, frozen=True, kw_only=True):
     ] = (*(1, 16, 32, 128),)
     seconds: Annotated[float, Meta(description="Length of one leg.", gt=0)] = 1.0
     rounds: Annotated[int, Meta(description="Legs of each side at each number of connections.", ge=1)] = 10
+    slots: Annotated[int, Meta(description="Tasks that the worker runs at once.", ge=1, le=1000)] = SLOTS
     logsink: Annotated[bool, Meta(description="Run a log sink beside, which costs but is not on the way.")] = False
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING"], Meta(description="Log level of all processes.")] = "INFO"
     results: Annotated[Path, Meta(description="Folder for the results.")] = Path("bench-results")
@@ -70,8 +71,8 @@ async def both_sides(settings: PathSettings, folder: Path) -> AsyncIterator[list
         http_port=0,
         nats_port=0,
         workers=1,
-        capacity=SLOTS,
-        slots=SLOTS,
+        capacity=settings.slots,
+        slots=settings.slots,
         runtime="simulated",
         simulated_load_ms=0.0,
         converter=False,
