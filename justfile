@@ -99,6 +99,21 @@ bench-sim *args: setup
 bench-router *args: setup
     {{ bin }}/python -m bench.router_cost {{ args }}
 
+NUM_WORKERS := "2"
+RANDOM_DISPATCH := "false"
+
+# the published benchmark on the real stack: just NUM_WORKERS=2 RANDOM_DISPATCH=false bench --requests 2400 --compare
+bench *args: setup
+    @{{ bin }}/python -m bench.live --workers {{ NUM_WORKERS }} --policy {{ if RANDOM_DISPATCH == "true" { "random" } else { "affinity" } }} {{ args }}
+
+# what the way HTTP → dispatcher → NATS → worker → HTTP costs, beside a bare gateway in the same run
+bench-path *args: setup
+    @{{ bin }}/python -m bench.path {{ args }}
+
+# a CPU profile of the dispatcher under load
+profile *args: setup
+    @{{ bin }}/python -m bench.profile {{ args }}
+
 # ── deploy ────────────────────────────────────────────────────────────────────
 
 tools := justfile_directory() / ".venv-deploy"

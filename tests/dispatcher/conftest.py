@@ -12,7 +12,7 @@ import pytest
 from bus.component import Component
 from bus.connection import Bus, connect
 from bus.errors import LoadError, UnknownModelError, WorkerError
-from bus.logs import LogShipper
+from bus.logs import LogShipper, QuickLog
 from bus.settings import BusSettings
 from dispatcher.__main__ import serve
 from dispatcher.service import DispatcherService
@@ -112,7 +112,7 @@ class Gateway:
             first(service, *args)
 
         monkeypatch.setattr(DispatcherService, "__init__", remembered)
-        self.component = Component(own, settings.id, LogShipper(own, component="dispatcher", component_id=settings.id))
+        self.component = component(own, settings)
         self.serving = asyncio.create_task(serve(self.component, settings))
         ready = asyncio.create_task(self.component.ready.wait())
         await asyncio.wait((ready, self.serving), timeout=DEADLINE_S, return_when=asyncio.FIRST_COMPLETED)
@@ -202,3 +202,10 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def component(bus: Bus, settings: DispatcherSettings) -> Component:
+    """A dispatcher's frame on this connection; its records stay in the buffer."""
+    shipper = LogShipper(bus, component="dispatcher", component_id=settings.id)
+    quick_log = QuickLog(settings, component="dispatcher", component_id=settings.id, shipper=shipper)
+    return Component(bus, settings.id, shipper, quick_log)

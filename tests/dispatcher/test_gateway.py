@@ -9,16 +9,14 @@ import msgspec
 import pytest
 
 from bus.codec import decode_task, encode_convert_reply, encode_result, encode_state
-from bus.component import Component
 from bus.connection import connect
 from bus.errors import LabelbusError, OverloadedError, UnavailableError, WorkerError
-from bus.logs import LogShipper
 from bus.messages import ConvertReply, Result, Status, WorkerState
 from dispatcher.__main__ import serve
 from dispatcher.answers import error_of
 from dispatcher.api.problems import STATUS
 from dispatcher.settings import DispatcherSettings
-from tests.dispatcher.conftest import DEADLINE_S, Gateway, until
+from tests.dispatcher.conftest import DEADLINE_S, Gateway, component, until
 
 pytestmark = pytest.mark.nats
 
@@ -593,6 +591,6 @@ def test_a_workers_own_codes_are_the_workers_failure(code):
 async def test_a_port_that_is_taken_is_refused_with_a_sentence(gateway, settings):
     async with connect(settings, name="second") as own:
         asked = {**msgspec.structs.asdict(settings), "dispatcher_id": "d2", "http_port": gateway.port}
-        component = Component(own, "d2", LogShipper(own, component="dispatcher", component_id="d2"))
+        second = DispatcherSettings(**asked)
         with pytest.raises(UnavailableError, match=f"cannot listen on 127.0.0.1:{gateway.port}: is the port taken"):
-            await asyncio.wait_for(serve(component, DispatcherSettings(**asked)), DEADLINE_S)
+            await asyncio.wait_for(serve(component(own, second), second), DEADLINE_S)
