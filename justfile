@@ -89,6 +89,16 @@ pins torch="2.13.0": setup
         --no-annotate --no-header --no-emit-find-links --no-emit-index-url pyproject.toml | sed 's/^torch==\([0-9.]*\).*/torch==\1/' > {{ venv }}/pins.txt
     mv {{ venv }}/pins.txt constraints.txt
 
+# ── measure ───────────────────────────────────────────────────────────────────
+
+# simulate the router beside random and the published smart dispatch: just bench-sim --quick, --trace FILE, --dispatchers 1,2,4
+bench-sim *args: setup
+    {{ bin }}/python -m bench.sim {{ args }}
+
+# what a decision of the router costs, at pools of 10 to 10,000 workers
+bench-router *args: setup
+    {{ bin }}/python -m bench.router_cost {{ args }}
+
 # ── deploy ────────────────────────────────────────────────────────────────────
 
 tools := justfile_directory() / ".venv-deploy"
