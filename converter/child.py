@@ -3,11 +3,9 @@
 Whatever libraries print goes to stderr, so that stdout carries events only.
 """
 
-import contextlib
 import ctypes
 import errno
 import os
-import resource
 import signal
 import sys
 import threading
@@ -23,6 +21,7 @@ Report = Callable[[Step], None]
 Job = TypeVar("Job", FetchJob, ExportJob)
 
 _PR_SET_PDEATHSIG: Final = 1
+_NO_MEMORY: Final = ("allocate memory", "bad_alloc", "cannot map", "Failed to allocate")
 _encode = msgspec.json.Encoder().encode
 
 
@@ -37,27 +36,28 @@ def run_child(job_type: type[Job], work: Callable[[Job, Report], Event]) -> NoRe
     try:
         job = msgspec.json.decode(sys.stdin.buffer.readline(), type=job_type)
         threading.Thread(target=_end_at_eof, name="parent-watch", daemon=True).start()
-        _limit_memory(job.memory_limit_mb)
         say(work(job, say))
     except LabelbusError as exc:
         say(failed(exc))
-    except MemoryError:
-        say(failed(WorkerError("the conversion ran out of memory: give it more with --memory-limit-mb")))
-    except OSError as exc:
-        say(failed(_os_error(exc)))
     except Exception as exc:  # noqa: BLE001  # three large libraries: their errors have no common root
         _print_traceback()
-        say(failed(WorkerError(f"{type(exc).__name__}: {exc}"[:MAX_MESSAGE_CHARS])))
+        say(failed(_named(exc)))
     else:
         _exit(0)
     _exit(1)
 
 
-def _os_error(exc: OSError) -> LabelbusError:
-    if exc.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+def out_of_memory(exc: BaseException) -> bool:
+    """Whether the error means that there was too little memory, which the loader, torch and C++ each say otherwise."""
+    return isinstance(exc, MemoryError) or any(sign in str(exc) for sign in _NO_MEMORY)
+
+
+def _named(exc: Exception) -> LabelbusError:
+    if out_of_memory(exc):
+        return WorkerError("the conversion ran out of memory: it needs a larger machine, or fewer things beside it")
+    if isinstance(exc, OSError) and exc.errno in (errno.ENOSPC, errno.EDQUOT):
         return UnavailableError(f"no room left while writing ({exc.strerror}): make room and try again")
-    _print_traceback()
-    return WorkerError(f"{type(exc).__name__}: {exc}")
+    return WorkerError(f"{type(exc).__name__}: {exc}"[:MAX_MESSAGE_CHARS])
 
 
 def _print_traceback() -> None:
@@ -81,13 +81,6 @@ def _end_at_eof() -> None:
     while os.read(0, 4096):
         pass
     os.kill(os.getpid(), signal.SIGKILL)
-
-
-def _limit_memory(limit_mb: int) -> None:
-    # Not RLIMIT_AS: torch reserves far more address space than it uses.
-    if limit_mb:
-        with contextlib.suppress(ValueError):
-            resource.setrlimit(resource.RLIMIT_DATA, (limit_mb << 20, limit_mb << 20))
 
 
 def _exit(status: int) -> NoReturn:

@@ -73,11 +73,12 @@ async def convert(
         check_sentence_transformer(folder)
         check_space(folder, root, free_bytes=shutil.disk_usage(root).free)
         exported = await run_job(
-            ExportJob(folder=str(folder), target=str(staging.folder), memory_limit_mb=limits.memory_limit_mb),
+            ExportJob(folder=str(folder), target=str(staging.folder)),
             Exported,
             on_step=on_step,
             timeout_s=_rest(started, limits),
             environment=OFFLINE,
+            memory_limit_mb=limits.memory_limit_mb,
         )
         on_step(Step(stage="publish", fraction=0.95, message=f"least cosine {exported.cosine:.7f}"))
         info = ModelInfo(
@@ -115,7 +116,7 @@ async def _find(source: HubModel | FolderModel, limits: ConversionLimits, on_ste
     if isinstance(source, FolderModel):
         return Fetched(folder=str(source.folder), source=f"the folder {source.folder}")
     return await run_job(
-        FetchJob(hub_id=source.hub_id, hub_timeout_s=limits.hub_timeout_s, memory_limit_mb=limits.memory_limit_mb),
+        FetchJob(hub_id=source.hub_id, hub_timeout_s=limits.hub_timeout_s),
         Fetched,
         on_step=on_step,
         timeout_s=limits.conversion_timeout_s,

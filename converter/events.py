@@ -38,7 +38,6 @@ class FetchJob(msgspec.Struct, frozen=True, kw_only=True):
 
     hub_id: str
     hub_timeout_s: float
-    memory_limit_mb: int = 0
 
 
 class ExportJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +47,6 @@ class ExportJob(msgspec.Struct, frozen=True, kw_only=True):
 
     folder: str
     target: str
-    memory_limit_mb: int = 0
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True, tag="step"):

@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-from bus.errors import InvalidInputError, LabelbusError, WorkerError
-from converter.child import Report, run_child
+from bus.errors import InvalidInputError, WorkerError
+from converter.child import Report, out_of_memory, run_child
 from converter.events import Exported, ExportJob, Step
 
 GRAPH_FILE: Final = "1/model.onnx"
@@ -27,6 +27,8 @@ def export(job: ExportJob, report: Report) -> Exported:
     """
     target = Path(job.target)
     report(Step(stage="export", fraction=0.32, message="starting torch"))
+    import sentence_transformers  # noqa: F401  # most of the wait, and here the step says so
+
     from converter.tokenizer import max_tokens, published_tokenizer
     from converter.verify import reference, sample_texts, verify
 
@@ -62,9 +64,9 @@ def _load(folder: str) -> Any:
 
     try:
         model = SentenceTransformer(folder, device="cpu", trust_remote_code=False, local_files_only=True)
-    except (MemoryError, LabelbusError):
-        raise
     except Exception as exc:
+        if out_of_memory(exc):
+            raise
         raise InvalidInputError(
             f"sentence-transformers cannot load the model ({type(exc).__name__}: {str(exc)[:500]}): "
             "is it complete and not damaged?"
@@ -97,9 +99,11 @@ def _write_graph(folder: str, scratch: Path, graph: Path, *, dim: int) -> None:
             trust_remote_code=False,
             do_validation=False,  # converter.verify compares with the real thing, on texts instead of random numbers
         )
-    except (MemoryError, OSError, LabelbusError):
+    except OSError:
         raise
     except Exception as exc:
+        if out_of_memory(exc):
+            raise
         raise WorkerError(f"the model cannot be exported to ONNX ({type(exc).__name__}: {str(exc)[:500]})") from exc
     exported = scratch / "model.onnx"
     trim_graph(exported, graph, dim=dim)

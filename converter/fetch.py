@@ -49,7 +49,8 @@ def fetch(job: FetchJob, report: Report) -> Fetched:
     try:
         found = _within(job.hub_timeout_s, lambda: _ask(job))
         report(Step(stage="download", fraction=START_FRACTION, message=f"downloading {job.hub_id}"))
-        return Fetched(folder=_download(job.hub_id, found, report), source=f"the hub, revision {str(found.sha)[:12]}")
+        folder = _download(job.hub_id, found, report)
+        return Fetched(folder=folder, source=f"the hub, revision {Path(folder).name[:12]}")
     except _OutOfReachError as exc:
         reason = str(exc)
     return _from_disk(job.hub_id, reason)
@@ -106,9 +107,8 @@ def _download(hub_id: str, info: Any, report: Report) -> str:
             "pooling; choose a model that the hub lists under sentence-transformers"
         )
     try:
-        return str(
-            huggingface_hub.snapshot_download(hub_id, revision=info.sha, allow_patterns=files, tqdm_class=Progress)
-        )
+        # No revision: the download then leaves a note of what `main` is, by which it is found when the hub is away.
+        return str(huggingface_hub.snapshot_download(hub_id, allow_patterns=files, tqdm_class=Progress))
     except LocalEntryNotFoundError as exc:
         raise _OutOfReachError("it went away during the download") from exc
     except (HfHubHTTPError, requests.RequestException) as exc:

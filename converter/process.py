@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Final, TypeVar
 
 import msgspec
@@ -22,9 +23,11 @@ OFFLINE: Final = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_DATASE
 _QUIET: Final = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "ORT_DISABLE_TELEMETRY": "1",
     "TOKENIZERS_PARALLELISM": "false",
     "PYTHONUNBUFFERED": "1",
 }
+MEMORY_WATCH_S: Final = 0.1
 _STDERR_LINES: Final = 20
 _STDERR_CHARS: Final = 1000
 _LINE_BYTES: Final = 1 << 20
@@ -38,6 +41,7 @@ async def run_job(
     on_step: Callable[[Step], None],
     timeout_s: float,
     environment: Mapping[str, str] | None = None,
+    memory_limit_mb: int = 0,
 ) -> R:
     """Run the job in a process of its own and return its result.
 
@@ -60,7 +64,7 @@ async def run_job(
         raise UnavailableError(f"no process can be started for the conversion: {exc}") from exc
     try:
         async with asyncio.timeout(timeout_s):
-            return await _converse(process, job, result_type, on_step)
+            return await _converse(process, job, result_type, on_step, memory_limit_mb)
     except TimeoutError as exc:
         raise DeadlineError(
             f"the conversion was ended after {timeout_s:.0f} s: give it more time with --conversion-timeout-s"
@@ -74,6 +78,7 @@ async def _converse(
     job: FetchJob | ExportJob,
     result_type: type[R],
     on_step: Callable[[Step], None],
+    memory_limit_mb: int,
 ) -> R:
     assert process.stdin is not None
     assert process.stdout is not None
@@ -84,12 +89,19 @@ async def _converse(
         await process.stdin.drain()
     async with asyncio.TaskGroup() as tasks:
         complaints = tasks.create_task(_last_lines(process.stderr))
+        watch = tasks.create_task(_outgrown(process, memory_limit_mb))
         last = await _read_events(process.stdout, on_step)
         status = await process.wait()
+        outgrown = await watch
     if isinstance(last, Failed):
         raise last.error()
     if isinstance(last, result_type):
         return last
+    if outgrown:
+        raise WorkerError(
+            f"the conversion was ended when it took more than {memory_limit_mb} MiB of memory: give it more with "
+            "--memory-limit-mb"
+        )
     raise WorkerError(_silent_end(status, complaints.result()))
 
 
@@ -116,6 +128,28 @@ async def _last_lines(stream: asyncio.StreamReader) -> str:
     return "\n".join(lines[-_STDERR_LINES:])[-_STDERR_CHARS:]
 
 
+async def _outgrown(process: asyncio.subprocess.Process, limit_mb: int) -> bool:
+    """Ends the process when it is over the limit; whether that was so.
+
+    Not RLIMIT_DATA, let alone RLIMIT_AS: OpenBLAS tries again for ever when an allocation fails, and torch
+    reserves far more address space than it uses.
+    """
+    while limit_mb and process.returncode is None:
+        if _resident_bytes(process.pid) > limit_mb << 20:
+            _kill_group(process)
+            return True
+        await asyncio.sleep(MEMORY_WATCH_S)
+    return False
+
+
+def _resident_bytes(pid: int) -> int:
+    """The memory a process has in use; 0 if it is gone, or where there is no /proc."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+
+
 def _silent_end(status: int, stderr: str) -> str:
     how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
     hint = "; too little memory is the usual cause" if status == -signal.SIGKILL else ""
@@ -125,9 +159,13 @@ def _silent_end(status: int, stderr: str) -> str:
 
 async def _end(process: asyncio.subprocess.Process) -> None:
     if process.returncode is None:
-        # It leads a session of its own, so this reaches whatever it started, and nothing else.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        _kill_group(process)
         await process.wait()
     if process.stdin:
         process.stdin.close()
+
+
+def _kill_group(process: asyncio.subprocess.Process) -> None:
+    # It leads a session of its own, so this reaches whatever it started, and nothing else.
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)

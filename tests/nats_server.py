@@ -10,6 +10,21 @@ import threading
 from pathlib import Path
 from typing import Protocol, TextIO
 
+START_ONE = """
+import sys, docker
+client = docker.from_env(timeout=60)
+image, ports = sys.argv[1], {"4222/tcp": ("127.0.0.1", None)}
+try:
+    container = client.containers.create(image, ports=ports)
+except docker.errors.ImageNotFound:
+    client.images.pull(image)
+    container = client.containers.create(image, ports=ports)
+try:
+    container.start()
+finally:
+    container.remove(force=True)
+"""
+
 
 class NatsServer(Protocol):
     @property
@@ -73,11 +88,13 @@ class ContainerNats:
     image = os.environ.get("LABELBUS_TEST_NATS_IMAGE", "nats:2.15-alpine")
 
     def start(self) -> None:
-        from testcontainers.community.nats import NatsContainer
+        from testcontainers.core.container import DockerContainer
+        from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
-        self._container = NatsContainer(self.image, jetstream=True)
-        self._container.start()
-        self.url = self._container.nats_uri()
+        # Not testcontainers' NatsContainer: importing it warns of its own deprecated decorator.
+        self._container = DockerContainer(self.image).with_command("-js").with_exposed_ports(4222)
+        self._container.waiting_for(LogMessageWaitStrategy("Server is ready")).start()
+        self.url = f"nats://{self._container.get_container_host_ip()}:{self._container.get_exposed_port(4222)}"
 
     def close(self) -> None:
         if hasattr(self, "_container"):
@@ -85,7 +102,11 @@ class ContainerNats:
 
 
 @functools.cache
-def docker_answers() -> bool:
-    """True if a Docker API answers. Asked in a process of its own: docker-py leaves a socket open when none does."""
-    ask = "import docker; docker.from_env(timeout=5).ping()"
-    return subprocess.run([sys.executable, "-c", ask], stderr=subprocess.DEVNULL, check=False).returncode == 0
+def why_no_containers() -> str:
+    """Empty if a Docker API answers and containers with a published port start there, else what is in the way.
+
+    Asked in a process of its own: docker-py leaves a socket open when nobody answers.
+    """
+    ask = [sys.executable, "-c", START_ONE, ContainerNats.image]
+    asked = subprocess.run(ask, stderr=subprocess.PIPE, text=True, check=False)
+    return "" if asked.returncode == 0 else asked.stderr.strip().splitlines()[-1]

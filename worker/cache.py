@@ -31,11 +31,15 @@ class State(enum.Enum):
 
 
 class Hit(msgspec.Struct, frozen=True):
-    """The label is ready and now in use by the caller, who must `release` it."""
+    """The label is ready and now in use by the caller, who must `release` it with this lease."""
+
+    lease: int
 
 
 class Join(msgspec.Struct, frozen=True):
     """Someone is loading the label; the caller is counted as its user, and must `release` it if the load succeeds."""
+
+    lease: int
 
 
 class Load(msgspec.Struct, frozen=True):
@@ -45,6 +49,7 @@ class Load(msgspec.Struct, frozen=True):
     """
 
     evict: str | None
+    lease: int
 
 
 class Full(msgspec.Struct, frozen=True):
@@ -59,11 +64,15 @@ class Held(msgspec.Struct):
 
     label: str
     state: State
+    lease: int
+    """Of this stay in the cache: a label that was lost and taken up again is another stay, with users of its own."""
     users: int = 0
     load_ms: float = 0.0
     since: float = 0.0
     uses: float = 0.0
     used_at: float = 0.0
+    expired: bool = False
+    """Its files changed: it goes when its users have gone, and nobody new comes."""
 
     def used(self, now: float) -> None:
         """Count one use."""
@@ -86,25 +95,24 @@ class LabelCache:
             raise ValueError("a worker holds at least one label")
         self.capacity: Final = capacity
         self._held: dict[str, Held] = {}
+        self._leases = 0
 
     def acquire(self, now: float, label: str, *, evict_hint: str = "") -> Acquired:
         """Use a label, or be told what must be done first."""
         held = self._held.get(label)
-        if held is not None and held.state is State.UNLOADING:
+        if held is not None and (held.state is State.UNLOADING or held.expired):
             return Full()
         if held is not None:
             held.users += 1
             held.used(now)
-            return Hit() if held.state is State.READY else Join()
+            return Hit(held.lease) if held.state is State.READY else Join(held.lease)
         if self.in_memory() < self.capacity:
-            self._begin(now, label, State.LOADING)
-            return Load(None)
+            return Load(None, self._begin(now, label, State.LOADING))
         victim = self._victim(now, evict_hint)
         if victim is None:
             return Full()
         victim.state = State.UNLOADING
-        self._begin(now, label, State.WAITING)
-        return Load(victim.label)
+        return Load(victim.label, self._begin(now, label, State.WAITING))
 
     def unloaded(self, evicted: str, label: str) -> None:
         """`evicted` is out of memory; `label`, for which it went, is loading from now on."""
@@ -122,11 +130,43 @@ class LabelCache:
         """The label is not held after all; its users have none to release."""
         self._held.pop(label, None)
 
-    def release(self, label: str) -> None:
-        """One user less. A label that was lost meanwhile is no error."""
+    def kept(self, label: str) -> bool:
+        """A label that was to go for another is not given up after all: it is ready as before.
+
+        True: its files have changed meanwhile; the caller must unload it now and say `dropped`.
+        """
+        held = self._held[label]
+        assert held.state is State.UNLOADING
+        held.state = State.READY
+        return self._begin_drop(held)
+
+    def release(self, label: str, lease: int) -> bool:
+        """One user less. A label that was lost meanwhile is no error, also if others have taken it up again.
+
+        True: its files have changed and it was in use no more; the caller must unload it and say `dropped`.
+        """
         held = self._held.get(label)
-        if held is not None and held.users > 0:
-            held.users -= 1
+        if held is None or held.lease != lease:
+            return False
+        assert held.users > 0
+        held.users -= 1
+        return self._begin_drop(held)
+
+    def expire(self, label: str) -> bool:
+        """The label's files have changed: it is not to be used again before it was loaded anew.
+
+        True: it is in no use; the caller must unload it now and say `dropped`. Else `release` will say so in time.
+        """
+        held = self._held.get(label)
+        if held is None:
+            return False
+        held.expired = True
+        return self._begin_drop(held)
+
+    def dropped(self, label: str) -> None:
+        """An expired label is out of memory."""
+        assert self._held[label].state is State.UNLOADING
+        del self._held[label]
 
     def forget(self, label: str) -> bool:
         """The runtime lost the label (its process died): it is not held any more. True if it was ready."""
@@ -148,10 +188,17 @@ class LabelCache:
         """How many labels take up memory now, or may."""
         return sum(held.state is not State.WAITING for held in self._held.values())
 
-    def _begin(self, now: float, label: str, state: State) -> None:
-        held = Held(label, state, users=1)
+    def _begin_drop(self, held: Held) -> bool:
+        if not held.expired or held.users or held.state is not State.READY:
+            return False
+        held.state = State.UNLOADING
+        return True
+
+    def _begin(self, now: float, label: str, state: State) -> int:
+        self._leases += 1
+        held = self._held[label] = Held(label, state, self._leases, users=1)
         held.used(now)
-        self._held[label] = held
+        return held.lease
 
     def _victim(self, now: float, hint: str) -> Held | None:
         idle = [held for held in self._held.values() if held.state is State.READY and held.users == 0]

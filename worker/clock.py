@@ -1,24 +1,36 @@
 """Deadlines that mean what they say when clocks disagree.
 
 A task carries its deadline and the time of sending, both by its sender's clock. The worker keeps, for each sender,
-the least difference between its own clock on arrival and the time of sending: the difference of the clocks plus the
-quickest passage seen. A deadline moves by that much. So a clock that is minutes off harms nothing, and a message
-that was held up (in a buffer, while NATS was away) is still known to be late, once one message was not.
+the least difference lately between its own clock on arrival and the time of sending: the difference of the clocks
+plus the quickest passage seen. A deadline moves by that much. So a clock that is minutes off harms nothing, and a
+message that was held up (in a buffer, while NATS was away) is known to be late, once one message was not.
+
+Lately: differences older than one to two minutes are forgotten. A clock that somebody sets back would otherwise make
+every later message look late, for ever; and clocks that drift, or are slewed by NTP, need no rule of their own.
 """
 
 from collections import OrderedDict
 from typing import Final
 
+import msgspec
+
 MAX_SENDERS: Final = 64
-DRIFT_PER_S: Final = 1e-4
-"""How fast the least difference is allowed to grow: 100 ppm is more than any quartz drifts."""
+FORGET_MS: Final = 60_000
+
+
+class _Least(msgspec.Struct):
+    """The least difference of the last whole period and of the one that began at `began_ms`."""
+
+    before: float
+    now: float
+    began_ms: int
 
 
 class SenderClocks:
     """The difference between this clock and each sender's. Times are Unix milliseconds."""
 
     def __init__(self) -> None:
-        self._least: OrderedDict[str, tuple[float, int]] = OrderedDict()
+        self._senders: OrderedDict[str, _Least] = OrderedDict()
 
     def deadline_here(self, sender: str, *, deadline_ms: int, sent_ms: int, now_ms: int) -> float:
         """A sender's deadline by this clock. Without a time of sending the clocks are taken to agree."""
@@ -28,10 +40,16 @@ class SenderClocks:
 
     def _offset_ms(self, sender: str, sent_ms: int, now_ms: int) -> float:
         seen = float(now_ms - sent_ms)
-        if sender in self._least:
-            least, at_ms = self._least.pop(sender)
-            seen = min(seen, least + max(0, now_ms - at_ms) * DRIFT_PER_S)
-        self._least[sender] = (seen, now_ms)
-        if len(self._least) > MAX_SENDERS:
-            self._least.popitem(last=False)
-        return seen
+        least = self._senders.get(sender)
+        if least is None:
+            least = self._senders[sender] = _Least(seen, seen, now_ms)
+            if len(self._senders) > MAX_SENDERS:
+                self._senders.popitem(last=False)
+            return seen
+        self._senders.move_to_end(sender)
+        age_ms = now_ms - least.began_ms
+        if age_ms >= FORGET_MS:
+            least.before = least.now if age_ms < 2 * FORGET_MS else seen
+            least.now, least.began_ms = seen, now_ms
+        least.now = min(least.now, seen)
+        return min(least.before, least.now)

@@ -18,9 +18,10 @@ BACKOFF_MOST_S: Final = 60.0
 
 
 class Use(msgspec.Struct, frozen=True, kw_only=True):
-    """How a task came by its label; times are milliseconds."""
+    """How a task came by its label; times are milliseconds. `lease` is the cache's."""
 
     hit: bool
+    lease: int
     wait_ms: float
     load_ms: float
     evicted: str
@@ -56,6 +57,7 @@ class LabelHolder:
         self._on_load = on_load
         self._on_change = on_change
         self._loads: dict[str, asyncio.Future[None]] = {}
+        self._loading: set[asyncio.Task[None]] = set()
         self._backoff: dict[str, Backoff] = {}
         self._changed = asyncio.Event()
 
@@ -70,8 +72,12 @@ class LabelHolder:
         try:
             yield use
         finally:
-            self.cache.release(label)
-            self._rouse()
+            self._released(label, use.lease)
+
+    def close(self) -> None:
+        """Give up the loads under way: who waits for them gets a `RuntimeUnavailableError`."""
+        for load in self._loading:
+            load.cancel()
 
     def lost(self, labels: frozenset[str]) -> None:
         """The runtime does not hold these any more."""
@@ -81,41 +87,55 @@ class LabelHolder:
             self._rouse()
             self._on_change()
 
+    def refresh(self, label: str) -> None:
+        """The label's files have changed: the next task loads it anew, and a failed load may be tried again at once."""
+        self._backoff.pop(label, None)
+        if self.cache.expire(label):
+            self._tasks.create_task(self._drop(label), name=f"drop {label}")
+
     async def _acquire(self, label: str, evict_hint: str) -> Use:
         asked = time.monotonic()
         while True:
             now = time.monotonic()
             self._refuse_if_backing_off(now, label)
             match self.cache.acquire(now, label, evict_hint=evict_hint):
-                case Hit():
-                    return Use(hit=True, wait_ms=(now - asked) * 1000, load_ms=0.0, evicted="")
-                case Join():
-                    await self._loaded(label)
-                    return Use(hit=False, wait_ms=(now - asked) * 1000, load_ms=_since_ms(now), evicted="")
-                case Load(evict):
+                case Hit(lease):
+                    return Use(hit=True, lease=lease, wait_ms=(now - asked) * 1000, load_ms=0.0, evicted="")
+                case Join(lease):
+                    await self._loaded(label, lease)
+                    return self._loaded_use(lease, asked, now)
+                case Load(evict, lease):
                     done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
                     self._loads[label] = done
-                    self._tasks.create_task(self._load(label, evict, done), name=f"load {label}")
+                    load = self._tasks.create_task(self._load(label, evict, done), name=f"load {label}")
+                    self._loading.add(load)
+                    load.add_done_callback(self._loading.discard)
                     self._on_change()
-                    await self._loaded(label)
-                    return Use(hit=False, wait_ms=(now - asked) * 1000, load_ms=_since_ms(now), evicted=evict or "")
+                    await self._loaded(label, lease)
+                    return self._loaded_use(lease, asked, now, evicted=evict or "")
                 case Full():
                     self._changed.clear()
                     await self._changed.wait()
 
-    async def _loaded(self, label: str) -> None:
+    def _loaded_use(self, lease: int, asked: float, began: float, *, evicted: str = "") -> Use:
+        return Use(hit=False, lease=lease, wait_ms=(began - asked) * 1000, load_ms=_since_ms(began), evicted=evicted)
+
+    async def _loaded(self, label: str, lease: int) -> None:
         """Wait for the load under way. Its failure is everybody's; a cancelled waiter gives up its use."""
         load = self._loads[label]
         try:
             await asyncio.shield(load)
         except asyncio.CancelledError:
-            load.add_done_callback(lambda done: None if done.exception() else self._released(label))
+            load.add_done_callback(lambda done: None if done.exception() else self._released(label, lease))
             raise
 
     async def _load(self, label: str, evict: str | None, done: asyncio.Future[None]) -> None:
-        """Make room, load, and tell who waits; never raises, since a failed load is those tasks' affair."""
+        """Make room, load, and tell who waits; a failed load is those tasks' affair, and raises nothing here."""
+        giving_up = evict
         try:
+            await self._runtime.check(label)  # before anything is given up for it
             if evict is not None:
+                giving_up = None
                 await self._unload(evict)
                 self.cache.unloaded(evict, label)
                 self._on_change()
@@ -123,24 +143,43 @@ class LabelHolder:
             self._on_load(label)
             await self._runtime.load(label)
             load_ms = _since_ms(began)
+        except asyncio.CancelledError:
+            self._keep(giving_up)
+            self._fail(label, done, RuntimeUnavailableError(f"the worker had to stop while it loaded {label}"))
+            raise
         except Exception as exc:  # noqa: BLE001  # whatever it is must reach those who wait
-            error = self._failed(label, exc)
-            self.cache.load_failed(label)
-            done.set_exception(error)
-            done.exception()  # seen, also when everybody who waited has gone
+            self._keep(giving_up)
+            self._fail(label, done, self._failed(label, exc))
         else:
             self._backoff.pop(label, None)
             self.cache.loaded(time.monotonic(), label, load_ms)
             logger.bind(label=label, load_ms=round(load_ms, 1), evicted=evict or "").info("label taken up")
+            del self._loads[label]
             done.set_result(None)
+        self._rouse()
+        self._on_change()
+
+    def _fail(self, label: str, done: asyncio.Future[None], error: LabelbusError) -> None:
+        self.cache.load_failed(label)
         del self._loads[label]
+        done.set_exception(error)
+        done.exception()  # seen, also when everybody who waited has gone
+
+    def _keep(self, label: str | None) -> None:
+        if label is not None and self.cache.kept(label):
+            self._tasks.create_task(self._drop(label), name=f"drop {label}")
+
+    async def _drop(self, label: str) -> None:
+        """Unload a label whose files have changed."""
+        await self._unload(label)
+        self.cache.dropped(label)
         self._rouse()
         self._on_change()
 
     async def _unload(self, label: str) -> None:
         try:
             await self._runtime.unload(label)
-        except LabelbusError as exc:  # the runtime is away, and its memory with it
+        except Exception as exc:  # noqa: BLE001  # the runtime is away; its room must not be lost for good with it
             logger.bind(label=label, reason=reason(exc)).warning("unload failed")
         else:
             logger.bind(label=label).info("label given up")
@@ -163,8 +202,9 @@ class LabelHolder:
         if backoff is not None and now < backoff.until:
             raise LoadError(f"{backoff.error} (tried {backoff.failures} times; next in {backoff.until - now:.0f} s)")
 
-    def _released(self, label: str) -> None:
-        self.cache.release(label)
+    def _released(self, label: str, lease: int) -> None:
+        if self.cache.release(label, lease):
+            self._tasks.create_task(self._drop(label), name=f"drop {label}")
         self._rouse()
 
     def _rouse(self) -> None:

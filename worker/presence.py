@@ -27,6 +27,9 @@ IDLE_INTERVAL_S: Final = 0.005
 LEAVE_AFTER_S: Final = 0.002
 """A worker that is full for less than this stays in the queue group; what comes meanwhile is taken ahead or BUSY."""
 
+GOODBYE_S: Final = 5.0
+"""How long the server may take to say that a subscription has ended."""
+
 
 class Presence:
     """Keeps the worker's state, counts its revisions, and tells it to those who want to know.
@@ -129,11 +132,17 @@ class Presence:
         self._on_labels_changed()
         self._tell_soon(IDLE_INTERVAL_S)
 
-    def drain(self) -> None:
-        """No more tasks from now on."""
+    async def drain(self) -> None:
+        """No more tasks from now on: out of the queue group when this returns, and the state told."""
         self.draining = True
         self.labels_changed()
-        self._wanted.set()
+        group, self._group = self._group, None
+        if group is not None:
+            await leave(self._bus, group)
+        try:
+            await self._publish()
+        except nats.errors.Error as exc:
+            logger.bind(reason=reason(exc)).debug("state not published")
 
     async def run(self) -> None:
         """Join and leave the queue group, and publish the state, until cancelled."""
@@ -146,10 +155,7 @@ class Presence:
                     await self._keep_group(leaving)
                     if self._state_due:
                         self._state_due = False
-                        self._told_at = time.monotonic()
-                        await self._bus.nc.publish(
-                            self._bus.subjects.state(self._worker_id), encode_state(self.state())
-                        )
+                        await self._publish()
                 except nats.errors.Error as exc:  # away: the state is told again when something changes
                     logger.bind(reason=reason(exc)).debug("state not published")
 
@@ -159,9 +165,15 @@ class Presence:
             self._group = await self._bus.nc.subscribe(
                 self._bus.subjects.task_any, queue=WORKER_GROUP, cb=self._on_task
             )
+            if self.full or self.draining:  # since it was asked for
+                self._wanted.set()
         elif not member and self._group is not None:
             group, self._group = self._group, None
-            leaving.create_task(_drain(group))
+            leaving.create_task(leave(self._bus, group))
+
+    async def _publish(self) -> None:
+        self._told_at = time.monotonic()
+        await self._bus.nc.publish(self._bus.subjects.state(self._worker_id), encode_state(self.state()))
 
     def _soon_leave(self) -> None:
         if self._leave is None and self._group is not None:
@@ -197,9 +209,12 @@ class Presence:
         return HeldLabel(load_ms=round(held.load_ms, 1), since=since.isoformat(timespec="seconds"))
 
 
-async def _drain(group: Subscription) -> None:
-    """Leave without cutting off: what the server has already sent gets its answer, if only BUSY."""
+async def leave(bus: Bus, subscription: Subscription) -> None:
+    """End a subscription without cutting off: what the server has already sent gets its answer, if only BUSY."""
     try:
-        await group.drain()  # type: ignore[no-untyped-call]
-    except (nats.errors.Error, TimeoutError) as exc:  # the connection is away, and the membership with it
-        logger.bind(reason=reason(exc)).debug("queue group left without a goodbye")
+        async with asyncio.timeout(GOODBYE_S if bus.connected else 0):
+            await subscription.drain()  # type: ignore[no-untyped-call]
+    except (nats.errors.Error, TimeoutError) as exc:
+        # The server is away. nats-py has closed the subscription but would make it again with the connection.
+        bus.nc._remove_sub(subscription._id)  # noqa: SLF001
+        logger.bind(reason=reason(exc)).debug("subscription left without a goodbye")

@@ -10,9 +10,11 @@ import nats.errors
 from loguru import logger
 from nats.aio.msg import Msg
 
-from bus.codec import decode_task, encode_result, encode_state
+from bus.clock import UnixClock
+from bus.codec import decode_progress, decode_task, encode_result, encode_state
 from bus.connection import Bus
 from bus.errors import (
+    BadNameError,
     DeadlineError,
     LabelbusError,
     MalformedError,
@@ -24,12 +26,14 @@ from bus.errors import (
 )
 from bus.logs import log_event
 from bus.messages import Result, Status, Task
+from bus.names import normalise_label
+from bus.owned import end
 from bus.registry import Registration
 from bus.version import labelbus_version
 from worker.cache import LabelCache
 from worker.clock import SenderClocks
 from worker.holder import LabelHolder, Use
-from worker.presence import Presence
+from worker.presence import Presence, leave
 from worker.runtimes.protocol import Runtime
 from worker.settings import WorkerSettings
 from worker.tasks import Limits, TaskContext, TaskType
@@ -62,6 +66,7 @@ class WorkerService:
         self._tokens = Tokens(settings.model_repository, held=settings.capacity + 1)
         self._cache = LabelCache(settings.capacity)
         self._slots = asyncio.Semaphore(settings.slots)
+        self._clock = UnixClock()
         self._clocks = SenderClocks()
         self._serving: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
@@ -80,6 +85,7 @@ class WorkerService:
         self._registration = Registration(bus, worker_id, self._presence.entry, heartbeat_s=settings.heartbeat_s)
         self._tasks: asyncio.TaskGroup
         self._holder: LabelHolder
+        self._left = False
         self.malformed = 0
 
     async def run(self, stopping: asyncio.Event, ready: asyncio.Event) -> None:
@@ -98,28 +104,30 @@ class WorkerService:
                     on_load=self._tokens.forget,
                     on_change=self._presence.labels_changed,
                 )
-                background = [
-                    self._tasks.create_task(self._presence.run(), name="presence"),
-                    self._tasks.create_task(self._registration.run(), name="registration"),
-                ]
-                subjects = self._bus.subjects
+                subjects = self._bus.subjects  # heard before it is seen: who finds the key may send at once
                 direct = await self._bus.nc.subscribe(subjects.task(self._worker_id), cb=self._on_task)
-                await self._bus.nc.subscribe(subjects.ping(self._worker_id), cb=self._on_ping)
+                pings = await self._bus.nc.subscribe(subjects.ping(self._worker_id), cb=self._on_ping)
+                conversions = await self._bus.nc.subscribe(subjects.convert_event("*"), cb=self._on_conversion)
+                await self._bus.settle()
+                presence = self._tasks.create_task(self._presence.run(), name="presence")
+                registration = self._tasks.create_task(self._registration.run(), name="registration")
                 registered = self._tasks.create_task(self._registration.registered(), name="registered")
                 registered.add_done_callback(lambda done: None if done.cancelled() else ready.set())
                 await stopping.wait()
                 registered.cancel()
+                await leave(self._bus, conversions)
                 await self._drain()
-                for task in background:
-                    task.cancel()
+                await end(registration, presence)
+                self._left = True  # what it said of itself after its key is gone would bring it back
+                await leave(self._bus, pings)
                 await self._registration.remove()
-                await direct.drain()  # type: ignore[no-untyped-call]
+                await leave(self._bus, direct)
         finally:
             await self._runtime.stop()
 
     async def _drain(self) -> None:
-        """Take nothing more, and let what runs finish."""
-        self._presence.drain()
+        """Take nothing more, and let what runs finish; what does not finish in time is answered all the same."""
+        await self._presence.drain()
         logger.bind(running=len(self._serving)).info("draining")
         try:
             async with asyncio.timeout(self._settings.drain_s):
@@ -128,6 +136,17 @@ class WorkerService:
             logger.bind(running=len(self._serving)).error("drain time is over; unfinished tasks are cancelled")
             for serving in self._serving:
                 serving.cancel()
+            self._holder.close()
+            await asyncio.gather(*self._serving)
+
+    async def _on_conversion(self, msg: Msg) -> None:
+        """A model was converted anew: what is held of it is of yesterday."""
+        try:
+            progress = decode_progress(msg.data)
+            if progress.stage == "done":
+                self._holder.refresh(normalise_label(progress.model_name))
+        except (MalformedError, BadNameError) as exc:
+            self._ignore(msg, exc)
 
     async def _on_ping(self, msg: Msg) -> None:
         await self._send(msg, encode_state(self._presence.state()))
@@ -136,8 +155,7 @@ class WorkerService:
         try:
             task = decode_task(msg.data)
         except MalformedError as exc:
-            self.malformed += 1
-            logger.bind(subject=msg.subject, reason=reason(exc), malformed=self.malformed).warning("message ignored")
+            self._ignore(msg, exc)
             return
         if self._presence.draining or self._presence.occupied >= self._settings.slots + self._settings.window:
             await self._answer(msg, self._result(task, Status.BUSY))
@@ -148,6 +166,10 @@ class WorkerService:
         self._serving.add(serving)
         serving.add_done_callback(self._served)
 
+    def _ignore(self, msg: Msg, exc: LabelbusError) -> None:
+        self.malformed += 1
+        logger.bind(subject=msg.subject, reason=reason(exc), malformed=self.malformed).warning("message ignored")
+
     async def _serve(self, task: Task, msg: Msg, arrived: float) -> None:
         """Run one task and answer it, whatever happens."""
         try:
@@ -156,7 +178,7 @@ class WorkerService:
             result = self._failure(task, exc)
         except asyncio.CancelledError:
             result = self._failure(task, RuntimeUnavailableError("the worker had to stop before the task was done"))
-        except Exception as exc:  # noqa: BLE001  # a task's own fault must never take the worker down
+        except (Exception, SystemExit) as exc:  # noqa: BLE001  # a task's own fault must never take the worker down
             logger.bind(task_id=task.task_id, label=task.label).exception("task failed unexpectedly")
             result = self._failure(task, WorkerError(f"{task.task_type} failed: {reason(exc)}"))
         self._presence.answered()
@@ -169,7 +191,7 @@ class WorkerService:
 
     async def _run(self, task: Task, sender: str, arrived: float) -> Result:
         deadline_ms = self._clocks.deadline_here(
-            sender, deadline_ms=task.deadline_ms, sent_ms=task.sent_ms, now_ms=_now_ms()
+            sender, deadline_ms=task.deadline_ms, sent_ms=task.sent_ms, now_ms=self._clock.now_ms()
         )
         task_type = self._task_types.get(task.task_type)
         if task_type is None:
@@ -177,14 +199,14 @@ class WorkerService:
                 f"this worker has no handler for {task.task_type}; it has {', '.join(sorted(self._task_types))}"
             )
         parameters = task_type.decode(task.parameters)
-        _check_deadline(task, deadline_ms)
+        self._check_deadline(task, deadline_ms)
         async with self._holder.use(task.label, evict_hint=task.evict_label) as use:
             if not use.hit:
                 logger.bind(task_id=task.task_id, label=task.label, load_ms=round(use.load_ms, 1)).info(
                     f"LABEL MISS: {task.label}"
                 )
             async with self._slots:
-                _check_deadline(task, deadline_ms)
+                self._check_deadline(task, deadline_ms)
                 began = time.monotonic()
                 context = TaskContext(
                     task_id=task.task_id,
@@ -192,11 +214,15 @@ class WorkerService:
                     runtime=self._runtime,
                     tokens=self._tokens,
                     limits=self._limits,
-                    deadline=began + (deadline_ms - _now_ms()) / 1000 if task.deadline_ms else None,
+                    deadline=began + (deadline_ms - self._clock.now_ms()) / 1000 if task.deadline_ms else None,
                 )
                 output = await task_type.run(context, parameters)
                 ended = time.monotonic()
         return self._success(task, use, output, arrived=arrived, began=began, ended=ended)
+
+    def _check_deadline(self, task: Task, deadline_ms: float) -> None:
+        if task.deadline_ms and self._clock.now_ms() >= deadline_ms:
+            raise DeadlineError(f"the deadline of {task.task_id} passed before work on it began")
 
     def _success(self, task: Task, use: Use, output: bytes, *, arrived: float, began: float, ended: float) -> Result:
         limit = self._bus.max_payload_bytes - RESULT_OVERHEAD_BYTES
@@ -240,8 +266,12 @@ class WorkerService:
         return Result(task_id=task.task_id, worker_id=self._worker_id, status=status, attempt=task.attempt, **fields)
 
     async def _answer(self, msg: Msg, result: Result) -> None:
-        """Send the result with the worker's state as of now."""
-        await self._send(msg, encode_result(msgspec.structs.replace(result, state=self._presence.state())))
+        """Send the result with the worker's state as of now, unless it has left: then it is no worker any more."""
+        state = None if self._left else self._presence.state()
+        payload = encode_result(msgspec.structs.replace(result, state=state))
+        if len(payload) > self._bus.max_payload_bytes:  # so many labels that the state leaves no room
+            payload = encode_result(result)
+        await self._send(msg, payload)
 
     async def _send(self, msg: Msg, payload: bytes) -> None:
         if not msg.reply:
@@ -253,15 +283,6 @@ class WorkerService:
             logger.bind(subject=msg.reply, bytes=len(payload), reason=reason(exc)).error("answer not sent")
 
 
-def _check_deadline(task: Task, deadline_ms: float) -> None:
-    if task.deadline_ms and _now_ms() >= deadline_ms:
-        raise DeadlineError(f"the deadline of {task.task_id} passed before work on it began")
-
-
 def _sender(reply: str) -> str:
     """Who sent it: the reply subject without its last token, which counts assignments."""
     return reply.rpartition(".")[0]
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

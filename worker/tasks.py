@@ -96,4 +96,6 @@ def _parameters_type(handler: Handler) -> Any:
     names = list(inspect.signature(handler).parameters)
     if len(names) != 2:
         raise TypeError(f"{handler.__qualname__} must take (context, parameters)")
-    return get_type_hints(handler).get(names[1], Any)
+    if not inspect.iscoroutinefunction(handler):
+        raise TypeError(f"{handler.__qualname__} must be an async function")
+    return get_type_hints(handler, include_extras=True).get(names[1], Any)

@@ -11,6 +11,12 @@ from dispatcher.router.books import Books
 from dispatcher.router.labels import Label
 from dispatcher.router.workers import Worker
 
+_LOOK_AT = 4
+"""Where a label has many holders, any few of them tell how soon one is free."""
+
+_CHANCE = 4
+"""A queue no longer than this shows nothing of the rate of arrivals."""
+
 
 class Prices:
     """Reads the books, changes nothing."""
@@ -27,30 +33,42 @@ class Prices:
         waited = count * now - label.arrivals
         if not label.holders:
             return waited + count * load
-        delay, holders = self._delay(label, now)
         policy = self._policy
-        run = books.run_s(label)
-        in_demand = label.counter * books.clock.scale(now) * run > policy.in_demand * holders
+        run = books.runs.mean if label.run_s is None else label.run_s
+        soonest, slots = self._soonest(label, now)
+        rate = label.counter * books.clock.scale(now)
+        if count > _CHANCE:
+            # The queue itself shows a surge before the average does: what of it is more than chance.
+            grown_in = now - label.queue[0].arrived + policy.surge_loads * load
+            surge = (count - 2.0 * math.sqrt(count)) / grown_in
+            if surge > rate:
+                rate = surge
+        in_demand = rate * run > policy.in_demand * slots
+        backlog = float(count)
+        if in_demand:
+            # What will have been added by the time that the copy is ready.
+            backlog += max(0.0, rate - policy.hit_share * slots / max(run, 1e-6)) * load
+        delay = soonest + backlog * run / slots
         if delay <= (policy.copy_at if in_demand else policy.copy_cold_at) * load:
             return -math.inf
-        return waited + count * (delay - load)
+        return waited + backlog * (delay - load)
 
-    def _delay(self, label: Label, now: float) -> tuple[float, int]:
-        """Until the last of those waiting has run on the holders there are, and how many slots these have."""
+    def _soonest(self, label: Label, now: float) -> tuple[float, int]:
+        """Until one of the label's holders is free, and how many slots they have."""
+        holders = label.holders
         soonest = math.inf
-        slots = 0
-        looked = 0
-        for worker in islice(label.holders, 4):
+        slots = looked = 0
+        for worker in holders if len(holders) <= _LOOK_AT else islice(holders, _LOOK_AT):
             looked += 1
             slots += worker.slots
-            ready = worker.loading.get(label)
             free_at = worker.free_at if worker.room <= 0 else now
-            if ready is not None and ready > free_at:
-                free_at = ready
+            if worker.loading and label in worker.loading and worker.loading[label] > free_at:
+                free_at = worker.loading[label]
             if free_at < soonest:
                 soonest = free_at
-        slots = slots * len(label.holders) // looked
-        return max(soonest - now, 0.0) + label.count * self._books.run_s(label) / slots, slots
+        if looked < len(holders):
+            slots = slots * len(holders) // looked
+        return (soonest - now if soonest > now else 0.0), slots
 
     def cost(self, worker: Worker, load_s: float, now: float) -> float:
         """What a load of `load_s` costs the tasks that wait, or will come, for what the worker holds."""
@@ -74,7 +92,7 @@ class Prices:
         scale = books.clock.scale(now)
         in_use = {assignment.label for assignment in worker.own.values()} if worker.own else ()
         best: Label | None = None
-        least = math.inf
+        least = regret = math.inf
         for label in worker.labels:
             if label in in_use or label in worker.loading:
                 continue
@@ -88,13 +106,13 @@ class Prices:
                 run = books.runs.mean if label.run_s is None else label.run_s
                 if rate * run < policy.covered * (holders - 1) * worker.slots:
                     value *= policy.spare_factor
-            price = min(load, policy.horizon_s * value)
             if label.count:
-                price += load * label.count
-            if price < least:
-                least = price
+                value += load * label.count
+            if value < least:
+                least = value
                 best = label
-        return best, least
+                regret = min(load, policy.horizon_s * value)
+        return best, regret
 
     def choose(self, label: Label, now: float) -> tuple[Worker, Label | None, float] | None:
         """The free worker to load the label, what it gives up, and the cost; None if no free worker can."""

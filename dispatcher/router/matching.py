@@ -130,7 +130,10 @@ class Matcher:
         for label in worker.labels:
             if label.count:
                 arrived = label.queue[0].arrived
-                if arrived < oldest and worker.loading.get(label, 0.0) <= now:
+                if arrived < oldest:
+                    if label in worker.loading and worker.loading[label] > now:
+                        self._look_at(label, worker.loading[label])
+                        continue
                     oldest = arrived
                     best = label
         if self._restricted and self._restricted.serve_hit(now, worker, oldest):
@@ -213,6 +216,8 @@ class Matcher:
         if aged:
             assignment.aged = True
             books.aged_loads += 1
+        elif route is Route.LOAD:
+            books.load_waits.observe(now - task.arrived)
         self._enter(now, label)
         if evict is not None and evict.count:
             self._enter(now, evict)
@@ -225,7 +230,8 @@ class Matcher:
 
     def _age_limit(self, label: Label) -> float:
         policy = self._books.policy
-        return policy.age_limit_s + policy.age_limit_loads * self._books.load_s(label)
+        least = policy.age_limit_s + policy.age_limit_loads * self._books.load_s(label)
+        return max(least, policy.age_limit_typical * self._books.load_waits.mean)
 
     def _is_aged(self, label: Label, now: float) -> bool:
         return now - label.queue[0].arrived >= self._age_limit(label)

@@ -47,8 +47,10 @@ class Worker:
         "slots",
         "synced",
         "task_types",
+        "turn_at",
         "view",
         "worker_id",
+        "yielding",
     )
 
     def __init__(self, worker_id: str, view: WorkerView) -> None:
@@ -72,6 +74,9 @@ class Worker:
         self.task_types: frozenset[str] | None = None
         self.idle_index = -1
         self.counted = (0, 0)
+        # Since when it has had tasks of this dispatcher without a break, and whether it is left to others just now.
+        self.turn_at = 0.0
+        self.yielding = False
         # The labels of the last view, while nothing has been sent that changes them: most answers change nothing.
         self.synced: tuple[str, ...] | None = None
 
@@ -103,6 +108,8 @@ class Pool:
         """Slots of the workers that are not draining."""
         self.foreign = 0
         """Tasks of others that are thought to be in these slots."""
+        self.mix_changed = False
+        """Set when a set of task types comes to the pool or leaves it; whoever acts on it resets it."""
 
     def __iter__(self) -> Iterator[Worker]:
         return iter(self._by_id.values())
@@ -120,15 +127,14 @@ class Pool:
         self._count_types(worker.task_types, 1)
         self.live += 1
 
-    def remove(self, worker: Worker) -> bool:
-        """It is gone; returns True if the pool's mix of types is another one now."""
-        before = self._types()
+    def remove(self, worker: Worker) -> None:
+        """It is gone."""
         del self._by_id[worker.worker_id]
-        self._count_types(worker.task_types, -1)
-        self.live -= not worker.draining
+        if not worker.draining:
+            self.live -= 1
+            self._count_types(worker.task_types, -1)
         self._count_slots(worker, 0, 0)
         self.set_busy(worker)
-        return before != self._types()
 
     def recount(self, worker: Worker) -> None:
         """The worker's slots, or what others run in them, have changed."""
@@ -146,26 +152,25 @@ class Pool:
         """A draining worker ends what it has and takes nothing new."""
         if worker.draining != draining:
             worker.draining = draining
-            self.live += -1 if draining else 1
+            by = -1 if draining else 1
+            self.live += by
+            self._count_types(worker.task_types, by)
 
-    def set_types(self, worker: Worker, types: frozenset[str]) -> bool:
-        """What the worker can run; returns True if the pool's mix of types is another one now."""
-        if worker.task_types == types:
-            return False
-        before = self._types()
-        self._count_types(worker.task_types, -1)
-        worker.task_types = types
-        self._count_types(types, 1)
-        return before != self._types()
-
-    def _types(self) -> set[frozenset[str] | None]:
-        return self._type_sets.keys() - {None}
+    def set_types(self, worker: Worker, types: frozenset[str]) -> None:
+        """What the worker can run."""
+        if worker.task_types != types:
+            if not worker.draining:
+                self._count_types(types, 1)
+                self._count_types(worker.task_types, -1)
+            worker.task_types = types
 
     def _count_types(self, types: frozenset[str] | None, by: int) -> None:
         count = self._type_sets.get(types, 0) + by
         if count:
+            self.mix_changed |= types not in self._type_sets
             self._type_sets[types] = count
         else:
+            self.mix_changed = True
             del self._type_sets[types]
 
     def all_run(self, task_type: str) -> bool:

@@ -26,6 +26,9 @@ class StackSettings(msgspec.Struct, frozen=True, kw_only=True):
     )
     simulated_load_ms: Annotated[float, Meta(description="Time of a simulated load.", ge=0)] = 500.0
     threads: Annotated[int, Meta(description="Threads of one run of one model; 0: one a core.", ge=0)] = 0
+    handlers: Annotated[
+        tuple[str, ...], Meta(description="Module with task types of one's own, for the workers; may be repeated.")
+    ] = ()
     policy: Annotated[Literal["affinity", "random"], Meta(description="Policy of the dispatcher.")] = "affinity"
     cpu_prof: Annotated[
         Path | None, Meta(description="Write a CPU profile (pstats) of the first dispatcher to this file at the end.")

@@ -110,6 +110,7 @@ class Stack:
             *("--window", str(s.window), "--runtime", s.runtime, "--threads", str(s.threads)),
             *("--model-repository", str(s.model_repository.resolve())),
             *("--simulated-load-ms", str(s.simulated_load_ms)),
+            *(argument for module in s.handlers for argument in ("--handlers", module)),
         ]
 
     async def _add(self, name: str, command: list[str]) -> StackProcess:

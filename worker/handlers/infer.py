@@ -30,8 +30,8 @@ DATATYPES: Final = {
 }
 """KServe v2 "Tensor Data Types" that have a numpy counterpart."""
 
-_ACCEPTED: Final = {"b": "b", "i": "iu", "u": "iu", "f": "iuf"}
-"""Which kinds of numbers in JSON do for which kind of tensor."""
+_ACCEPTED: Final[dict[str, set[type]]] = {"b": {bool}, "i": {int}, "u": {int}, "f": {int, float}}
+"""Which values in JSON do for which kind of tensor. By their types: numpy makes floats of large unsigned integers."""
 
 _NAMES: Final = {np.dtype(kind): name for name, kind in DATATYPES.items()}
 
@@ -97,12 +97,16 @@ def to_array(tensor: Tensor) -> "np.ndarray[Any, np.dtype[Any]]":
 
 
 def _numbers(tensor: Tensor, data: list[Any], dtype: "np.dtype[Any]") -> "np.ndarray[Any, np.dtype[Any]]":
-    given = np.array(data or np.empty(0, dtype))
-    if given.ndim != 1 or given.dtype.kind not in _ACCEPTED[dtype.kind]:
+    if not set(map(type, data)) <= _ACCEPTED[dtype.kind]:
         raise BadParametersError(f"{tensor.name}: data are not {tensor.datatype}")
-    if dtype.kind in "iu" and data and not np.iinfo(dtype).min <= min(data) <= max(data) <= np.iinfo(dtype).max:
-        raise BadParametersError(f"{tensor.name}: data are out of the range of {tensor.datatype}")
-    return given.astype(dtype)
+    in_range = not (dtype.kind in "iu" and data) or np.iinfo(dtype).min <= min(data) <= max(data) <= np.iinfo(dtype).max
+    try:
+        with np.errstate(over="raise"):
+            if in_range:
+                return np.array(data, dtype)
+    except (OverflowError, FloatingPointError):  # an integer, and a float, that is too large for a float of this size
+        pass
+    raise BadParametersError(f"{tensor.name}: data are out of the range of {tensor.datatype}")
 
 
 def from_array(name: str, array: "np.ndarray[Any, np.dtype[Any]]") -> dict[str, Any]:

@@ -71,6 +71,7 @@ def server_environment(
             filter(None, [str(files.libraries), str(files.python_library), environment.get("LD_LIBRARY_PATH", "")])
         ),
         "LABELBUS_ONNX_THREADS": str(options.threads),
+        "ORT_DISABLE_TELEMETRY": "1",  # onnxruntime 1.32 writes a file under the home folder and sends what it did
     }
 
 

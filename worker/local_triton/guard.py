@@ -6,7 +6,7 @@ It runs the command and holds a pipe from the worker as its standard input. When
 of it, or was killed) or on SIGTERM, it asks the server to end, and after the grace period kills it. When the server
 has ended, by itself or not, it kills what is left of the server's process group, reaps its stubs, removes the
 server's shared memory and the folder, and ends with the server's status. If the guard itself is killed, the kernel
-kills the server, and the stubs leave when they miss it.
+kills the server, and each stub of our backend leaves when it sees that; the worker, if it lives, clears up behind.
 
 It needs nothing but the standard library and imports none of labelbus, so that it is up in 20 ms and stays small.
 """
@@ -35,6 +35,15 @@ def remove_leftovers(folder: Path, prefix: str) -> None:
     for region in SHARED_MEMORY.glob(f"{prefix}*"):
         region.unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def kill_session(leader: int) -> None:
+    """Kill what is left of the session of a guard that has ended."""
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            _state, _parent, _group, session, *_ = stat.read_text().rpartition(")")[2].split()
+            if int(session) == leader:
+                os.kill(int(stat.parent.name), signal.SIGKILL)
 
 
 def guard(command: Sequence[str], grace_s: float) -> int:

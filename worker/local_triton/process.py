@@ -22,7 +22,7 @@ from worker.local_triton.command import (
     write_backends,
 )
 from worker.local_triton.files import GUARD, LocalTritonFiles
-from worker.local_triton.guard import remove_leftovers
+from worker.local_triton.guard import kill_session, remove_leftovers
 
 _LAST_LINES: Final = 20
 _SOCKET_PATH_BYTES: Final = 90
@@ -39,7 +39,7 @@ def new_folder() -> Path:
 
 
 class TritonProcess:
-    """A Triton that was started; when `wait` returns, nothing of it is left on this machine."""
+    """A Triton that was started; when `wait` returns, nothing of it is left on this machine, whatever was killed."""
 
     def __init__(self, process: asyncio.subprocess.Process, folder: Path, shm_prefix: str, grace_s: float) -> None:
         self._process = process
@@ -84,8 +84,10 @@ class TritonProcess:
         return self._process.pid
 
     async def wait(self) -> int:
-        """The server's exit status, when it and its stubs have ended; 128 and more is a signal."""
+        """The server's exit status, when it and its stubs have ended; 128 and more is a signal, below 0 the guard's."""
         status = await self._process.wait()
+        if status < 0:  # the guard was killed, and could not see to the others
+            await asyncio.to_thread(kill_session, self._process.pid)
         if self._reader is not None:
             await asyncio.wait({self._reader})  # unlike a bare await, whoever is cancelled here leaves the reader be
         remove_leftovers(self._folder, self._shm_prefix)  # the guard has done so, unless it was killed itself

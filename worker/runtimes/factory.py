@@ -5,11 +5,12 @@ from loguru import logger
 from bus.errors import RuntimeUnavailableError
 from worker.local_triton.command import LocalTritonOptions
 from worker.local_triton.files import LocalTritonFiles, find_local_triton
+from worker.runtimes.local_triton import LocalTritonRuntime
+from worker.runtimes.onnx import OnnxRuntime
 from worker.runtimes.protocol import Runtime
 from worker.runtimes.settings import RuntimeSettings
 from worker.runtimes.simulated import SimulatedRuntime
-
-# Each runtime is imported when it is wanted: ONNX Runtime and gRPC take 50 MB and 0.3 s that the others do without.
+from worker.runtimes.triton import TritonRuntime
 
 
 def make_runtime(settings: RuntimeSettings) -> Runtime:
@@ -38,16 +39,10 @@ def make_runtime(settings: RuntimeSettings) -> Runtime:
 
 
 def _onnx(settings: RuntimeSettings) -> Runtime:
-    try:
-        from worker.runtimes.onnx import OnnxRuntime
-    except ModuleNotFoundError as exc:
-        raise RuntimeUnavailableError(f"{exc.name} is not installed: pip install 'labelbus[onnx]'") from exc
     return OnnxRuntime(settings.model_repository, threads=settings.threads)
 
 
 def _triton(settings: RuntimeSettings) -> Runtime:
-    from worker.runtimes.triton import TritonRuntime
-
     return TritonRuntime(
         settings.triton_url,
         repository=settings.model_repository,
@@ -58,8 +53,6 @@ def _triton(settings: RuntimeSettings) -> Runtime:
 
 
 def _local_triton(settings: RuntimeSettings, files: LocalTritonFiles) -> Runtime:
-    from worker.runtimes.local_triton import LocalTritonRuntime
-
     options = LocalTritonOptions(
         model_repository=settings.model_repository,
         threads=settings.threads,

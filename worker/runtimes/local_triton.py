@@ -53,7 +53,6 @@ class LocalTritonRuntime:
         self._process: TritonProcess | None = None
         self._client: TritonRuntime | None = None
         self._supervisor: asyncio.Task[None] | None = None
-        self._up = asyncio.Event()
 
     @property
     def process(self) -> TritonProcess | None:
@@ -72,6 +71,7 @@ class LocalTritonRuntime:
             repository=self._options.model_repository,
             start_timeout_s=self._start_timeout_s,
             load_timeout_s=self._load_timeout_s,
+            reconnect_wait_s=_RESTART_WAIT_S,
         )
         self._client.on_labels_lost(self._on_lost)
         try:
@@ -83,7 +83,6 @@ class LocalTritonRuntime:
 
     async def stop(self) -> None:
         """End the server and everything that belongs to it."""
-        self._up.clear()
         if self._supervisor is not None:
             self._supervisor.cancel()
             await asyncio.gather(self._supervisor, return_exceptions=True)
@@ -98,13 +97,12 @@ class LocalTritonRuntime:
             shutil.rmtree(self._folder, ignore_errors=True)  # still there if the server was never started
             self._folder = None
 
+    async def check(self, label: str) -> None:
+        """See `Runtime`."""
+        await self._running().check(label)
+
     async def load(self, label: str) -> None:
         """See `Runtime`. Waits up to 5 s for a server that is being restarted."""
-        try:
-            async with asyncio.timeout(_RESTART_WAIT_S):
-                await self._up.wait()
-        except TimeoutError as exc:
-            raise RuntimeUnavailableError("the local Triton has died and is being restarted") from exc
         await self._running().load(label)
 
     async def unload(self, label: str) -> None:
@@ -132,7 +130,6 @@ class LocalTritonRuntime:
             for waiting in (connected, ended):
                 waiting.cancel()
             await asyncio.gather(connected, ended, return_exceptions=True)
-        self._up.set()
 
     async def _supervise(self) -> None:
         delay_s = 0.0
@@ -141,7 +138,6 @@ class LocalTritonRuntime:
             assert self._client is not None
             born_s = time.monotonic()
             status = await self._process.wait()
-            self._up.clear()
             self._client.lose_all()
             delay_s = restart_delay_s(delay_s, time.monotonic() - born_s)
             logger.bind(status=status, last_words=self._process.last_words(), delay_s=delay_s).error("triton died")

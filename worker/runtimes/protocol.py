@@ -34,6 +34,9 @@ class Runtime(Protocol):
     async def stop(self) -> None:
         """Give everything back; idempotent, and safe after a failed start."""
 
+    async def check(self, label: str) -> None:
+        """Nothing, or `UnknownModelError` if there is plainly no such model: asked before others are unloaded."""
+
     async def load(self, label: str) -> None:
         """Take a label up; when it returns, `run` works.
 

@@ -35,6 +35,9 @@ class SimulatedRuntime:
     async def stop(self) -> None:
         """Nothing to do."""
 
+    async def check(self, label: str) -> None:
+        """There is every model."""
+
     async def load(self, label: str) -> None:
         """Wait as long as a load of this label takes."""
         await asyncio.sleep(self.next_load_ms(label) / 1000)

@@ -44,7 +44,8 @@ class TritonRuntime:
 
     With `repository`, a model that exists but that Triton cannot read is told from one that does not. With
     `unload_others`, models found loaded at the start are unloaded: a worker that restarts beside its Triton then
-    begins with the memory it counts on. Start and stop belong in one event loop.
+    begins with the memory it counts on. A load waits `reconnect_wait_s` for a server that is away. Start and stop
+    belong in one event loop.
     """
 
     name: str = "triton"
@@ -56,12 +57,14 @@ class TritonRuntime:
         repository: Path | None = None,
         start_timeout_s: float = 60.0,
         load_timeout_s: float = 120.0,
+        reconnect_wait_s: float = 0.0,
         unload_others: bool = False,
     ) -> None:
         self._target = target
         self._repository = repository
         self._start_timeout_s = start_timeout_s
         self._load_timeout_s = load_timeout_s
+        self._reconnect_wait_s = reconnect_wait_s
         self._unload_others = unload_others
         self._on_lost: LabelsLost = lambda _: None
         # Label → number of its load: an error of a run begun before a reload says nothing about what is there since.
@@ -73,6 +76,7 @@ class TritonRuntime:
         self._client: Any = None
         self._channel: grpc.aio.Channel | None = None
         self._watch: asyncio.Task[None] | None = None
+        self._connected = asyncio.Event()
 
     def on_labels_lost(self, callback: LabelsLost) -> None:
         """See `Runtime`. Called when the server goes, when it turns out to have dropped a model, or a stub dies."""
@@ -82,6 +86,7 @@ class TritonRuntime:
         """Connect, and wait until the server answers."""
         self._channel = grpc.aio.insecure_channel(self._target, options=_CHANNEL_OPTIONS)
         self._client = InferenceServerClient(self._target, channel_args=_CHANNEL_OPTIONS)
+        self._watch = asyncio.create_task(self._watch_connection(self._channel), name="triton connection")
         try:
             await self.ready()
             if self._unload_others:
@@ -90,18 +95,10 @@ class TritonRuntime:
         except BaseException:
             await self.stop()
             raise
-        self._watch = asyncio.create_task(self._watch_connection(self._channel), name="triton connection")
 
     async def ready(self) -> None:
-        """Wait until the server takes connections; `RuntimeUnavailableError` if it does not in time."""
-        try:
-            async with asyncio.timeout(self._start_timeout_s):
-                if self._channel is not None:
-                    await self._channel.channel_ready()
-        except TimeoutError as exc:
-            raise RuntimeUnavailableError(
-                f"no Triton answers at {self._target} within {self._start_timeout_s:g} s"
-            ) from exc
+        """Wait until there is a connection; `RuntimeUnavailableError` if there is none in the time a start may take."""
+        await self._wait_for_connection(self._start_timeout_s)
 
     async def stop(self) -> None:
         """Close the connection. What is loaded stays loaded: the server is someone else's."""
@@ -115,12 +112,19 @@ class TritonRuntime:
         if self._channel is not None:
             await self._channel.close()
             self._channel = None
+        self._connected.clear()
         self._held.clear()
+
+    async def check(self, label: str) -> None:
+        """See `Runtime`. What there is in a repository that only Triton sees, only a load can tell."""
+        if self._repository is not None and self._repository.is_dir():
+            ModelEntry(self._repository, label).check()
 
     async def load(self, label: str) -> None:
         """See `Runtime`. A model whose process had died is unloaded first: Triton takes it for loaded."""
-        client = self._connected()
+        client = self._open_client()
         model = model_name(label)
+        await self._wait_for_connection(self._reconnect_wait_s)
         await self._clear_stale()
         try:
             await client.load_model(model, client_timeout=self._load_timeout_s)
@@ -144,7 +148,7 @@ class TritonRuntime:
 
     async def run(self, label: str, inputs: Tensors, *, timeout_s: float | None = None) -> Tensors:
         """See `Runtime`. After a `DeadlineError` the server still works on the batch for a while."""
-        client = self._connected()
+        client = self._open_client()
         loaded = self._held.get(label)
         try:
             result = await client.infer(model_name(label), _infer_inputs(inputs), client_timeout=timeout_s)
@@ -156,6 +160,7 @@ class TritonRuntime:
 
     def lose_all(self) -> None:
         """Count nothing as loaded any more, for the server has gone."""
+        self._connected.clear()
         self._lose(frozenset(self._held))
 
     def _lose(self, labels: frozenset[str]) -> None:
@@ -170,7 +175,7 @@ class TritonRuntime:
 
     async def _find_others(self) -> None:
         try:
-            index = await self._connected().get_model_repository_index(client_timeout=_CONTROL_TIMEOUT_S)
+            index = await self._open_client().get_model_repository_index(client_timeout=_CONTROL_TIMEOUT_S)
         except InferenceServerException as exc:
             raise RuntimeUnavailableError(f"Triton at {self._target} does not say what it holds: {exc}") from exc
         self._stale = {model.name for model in index.models if model.state == "READY"}
@@ -178,7 +183,7 @@ class TritonRuntime:
     async def _clear_stale(self) -> None:
         """Unload what Triton may hold beyond what is counted. One at a time, so that no load can come in between."""
         async with self._clearing:
-            client = self._connected()
+            client = self._open_client()
             while self._stale:
                 model = next(iter(self._stale))
                 try:
@@ -191,10 +196,22 @@ class TritonRuntime:
         """A server that goes takes its connection along within 10 ms, long before anyone asks it something."""
         async for state in _states(channel):
             logger.bind(target=self._target, state=state.name).debug("triton connection")
-            if state is not grpc.ChannelConnectivity.READY:
+            if state is grpc.ChannelConnectivity.READY:
+                self._connected.set()
+            else:
                 self.lose_all()
 
-    def _connected(self) -> Any:
+    async def _wait_for_connection(self, wait_s: float) -> None:
+        if self._connected.is_set():
+            return
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._connected.wait()
+        except TimeoutError as exc:
+            within = f" within {wait_s:g} s" if wait_s else ""
+            raise RuntimeUnavailableError(f"no Triton answers at {self._target}{within}") from exc
+
+    def _open_client(self) -> Any:
         if self._client is None:
             raise RuntimeUnavailableError("the connection to Triton is not open: start the runtime first")
         return self._client

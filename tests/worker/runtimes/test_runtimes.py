@@ -28,7 +28,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 async def runtime(kind: str, repository: Path) -> AsyncIterator[Runtime]:
-    runtime = make_runtime(RuntimeSettings(runtime=kind, model_repository=repository))
+    runtime = make_runtime(RuntimeSettings(runtime=kind, model_repository=repository, triton_grace_s=0.1))
     await runtime.start()
     yield runtime
     await runtime.stop()
@@ -36,10 +36,14 @@ async def runtime(kind: str, repository: Path) -> AsyncIterator[Runtime]:
 
 def tokens(rows: int, length: int, *, seed: int = 0, dtype: type = np.int64) -> Tensors:
     random = np.random.default_rng(seed)
-    ids = random.integers(0, 50, (rows, length)).astype(dtype)
-    mask = np.ones((rows, length), dtype)
+    ids: Array = random.integers(0, 50, (rows, length)).astype(dtype)
+    mask: Array = np.ones((rows, length), dtype)
     mask[:, max(1, length - seed % 3) :] = 0
     return {"input_ids": ids, "attention_mask": mask}
+
+
+def assert_same(answer: Array, expected: Array) -> None:
+    np.testing.assert_allclose(answer, expected, rtol=1e-5, atol=1e-6)
 
 
 async def test_it_is_called_what_the_registry_says(runtime: Runtime, kind: str) -> None:
@@ -54,7 +58,7 @@ async def test_a_loaded_label_runs(runtime: Runtime, embed: Callable[..., Array]
 
     assert outputs.keys() == {"sentence_embedding"}
     assert outputs["sentence_embedding"].dtype == np.float32
-    np.testing.assert_allclose(outputs["sentence_embedding"], embed(**tokens(rows, length)), rtol=1e-5, atol=1e-6)
+    assert_same(outputs["sentence_embedding"], embed(**tokens(rows, length)))
 
 
 async def test_requests_in_flight_together_each_get_their_own_answer(
@@ -71,7 +75,7 @@ async def test_requests_in_flight_together_each_get_their_own_answer(
     answers = await asyncio.gather(*(runtime.run(label, inputs) for label, inputs in requests))
 
     for (_, inputs), answer in zip(requests, answers, strict=True):
-        np.testing.assert_allclose(answer["sentence_embedding"], embed(**inputs), rtol=1e-5, atol=1e-6)
+        assert_same(answer["sentence_embedding"], embed(**inputs))
 
 
 async def test_text_goes_in_and_out_as_bytes(
@@ -95,7 +99,7 @@ async def test_a_label_without_an_entry_is_unknown(runtime: Runtime) -> None:
 async def test_an_entry_that_is_broken_fails_to_load_and_disturbs_no_other(
     runtime: Runtime, write_entry: Callable[..., Any], wrong_output_config: str, fault: str
 ) -> None:
-    given = {
+    given: dict[str, dict[str, Any]] = {
         "graph": {"graph": b"not a graph"},
         "config": {"config": "backend: {"},
         "output": {"config": wrong_output_config},
@@ -159,7 +163,7 @@ async def test_a_bad_request_does_not_fail_those_that_run_with_it(
     for index in (0, 1, 3, 4, 5):
         answer = answers[index]
         assert isinstance(answer, dict)
-        np.testing.assert_allclose(answer["sentence_embedding"], embed(**inputs[index]), rtol=1e-5, atol=1e-6)
+        assert_same(answer["sentence_embedding"], embed(**inputs[index]))
 
 
 async def test_a_run_past_its_time_ends_with_a_deadline_error(runtime: Runtime) -> None:
@@ -188,7 +192,7 @@ async def test_unloading_what_is_not_loaded_is_no_error(runtime: Runtime) -> Non
 
 
 async def test_it_can_be_stopped_twice_and_started_again(kind: str, repository: Path) -> None:
-    runtime = make_runtime(RuntimeSettings(runtime=kind, model_repository=repository))
+    runtime = make_runtime(RuntimeSettings(runtime=kind, model_repository=repository, triton_grace_s=0.1))
     await runtime.stop()
     for _ in range(2):
         await runtime.start()
@@ -202,7 +206,7 @@ async def test_it_can_be_stopped_twice_and_started_again(kind: str, repository: 
 
 def test_it_works_under_uvloop(kind: str, repository: Path) -> None:
     async def body() -> None:
-        runtime = make_runtime(RuntimeSettings(runtime=kind, model_repository=repository))
+        runtime = make_runtime(RuntimeSettings(runtime=kind, model_repository=repository, triton_grace_s=0.1))
         await runtime.start()
         await runtime.load("org/one")
         await asyncio.gather(*(runtime.run("org/one", tokens(2, 4)) for _ in range(10)))

@@ -8,6 +8,9 @@ nothing of labelbus. Of the official backend's parameters it knows `intra_op_thr
 
 import json
 import os
+import select
+import signal
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +29,7 @@ class TritonPythonModel:
 
     def initialize(self, args: dict[str, str]) -> None:
         """Open the graph; what is wrong with it becomes the error of the load."""
+        _leave_with(os.getppid())
         config = json.loads(args["model_config"])
         path = (
             Path(args["model_repository"]) / args["model_version"] / (config["default_model_filename"] or "model.onnx")
@@ -95,6 +99,21 @@ class TritonPythonModel:
                 if name in wanted
             ]
         )
+
+
+def _leave_with(server: int) -> None:
+    """End this process when the server ends.
+
+    Triton's stub looks for its server every 300 ms, and leaves when it is gone. But one was seen to wait for ever on
+    a lock after its server had been stopped and killed, its memory still taken.
+    """
+
+    def wait() -> None:
+        select.select([descriptor], [], [])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    descriptor = os.pidfd_open(server)
+    threading.Thread(target=wait, name="leave with the server", daemon=True).start()
 
 
 def _to_graph(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
