@@ -12,6 +12,7 @@ from loguru import logger
 
 from bus.connection import Bus, connect
 from bus.logs import LogShipper, set_up_logging
+from bus.owned import end
 from bus.settings import BusSettings
 
 LOG_DRAIN_S: Final = 5.0
@@ -45,9 +46,7 @@ async def on_the_bus(settings: BusSettings, *, component: str, component_id: str
         finally:
             logger.remove(sink)
             await shipper.drain(LOG_DRAIN_S)
-            for task in background:
-                task.cancel()
-            await asyncio.gather(*background, return_exceptions=True)
+            await end(*background)
 
 
 def run_component(

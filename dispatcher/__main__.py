@@ -14,6 +14,7 @@ from bus.command import settings_command
 from bus.component import Component, run_component
 from bus.errors import UnavailableError
 from dispatcher.api.app import make_app
+from dispatcher.api.protocol import HttpProtocol
 from dispatcher.conversions import Conversions
 from dispatcher.service import DispatcherService
 from dispatcher.settings import DispatcherSettings
@@ -48,7 +49,7 @@ async def serve(component: Component, settings: DispatcherSettings) -> None:
             app,
             host=settings.http_host,
             port=settings.http_port,
-            http="httptools",
+            http=HttpProtocol,
             loop="none",
             lifespan="off",
             access_log=False,
@@ -59,6 +60,13 @@ async def serve(component: Component, settings: DispatcherSettings) -> None:
         ),
     )
     end = asyncio.Event()
+    try:
+        await _serve(component, service, server, end)
+    except* UnavailableError as group:  # out of the task group's wrapping: the command makes a sentence of it
+        raise group.exceptions[0] from None
+
+
+async def _serve(component: Component, service: DispatcherService, server: uvicorn.Server, end: asyncio.Event) -> None:
     async with asyncio.TaskGroup() as tasks:
         started = asyncio.Event()
         tasks.create_task(service.run(end, started), name="dispatcher")
@@ -71,7 +79,7 @@ async def serve(component: Component, settings: DispatcherSettings) -> None:
             await server.serve()
         except SystemExit as exc:  # uvicorn's way to say that it cannot listen
             raise UnavailableError(
-                f"cannot listen on {settings.http_host}:{settings.http_port}: is the port taken? Choose another with "
+                f"cannot listen on {server.config.host}:{server.config.port}: is the port taken? Choose another with "
                 "--http-port"
             ) from exc
         finally:

@@ -47,6 +47,8 @@ class TaskAnswer(msgspec.Struct, frozen=True, kw_only=True):
 def error_of(code: str, message: str) -> LabelbusError:
     """The error that a worker reported, as the class it was; one that is not known here is a `WorkerError`."""
     kind = _CLASSES.get(code, WorkerError)
+    if kind is LabelbusError:  # raised by a handler as it is: the worker's fault, not the dispatcher's
+        kind = WorkerError
     return OverloadedError(message, retry_after_s=1.0) if kind is OverloadedError else kind(message)
 
 

@@ -7,7 +7,7 @@ from nats.aio.msg import Msg
 
 from bus.codec import decode_convert_reply, encode_convert_request
 from bus.connection import Bus
-from bus.errors import UnavailableError, reason
+from bus.errors import MalformedError, UnavailableError, WorkerError, reason
 from bus.messages import ConvertReply, ConvertRequest
 from dispatcher.answers import error_of
 
@@ -55,7 +55,10 @@ class Conversions:
             raise UnavailableError(f"NATS does not take the conversion: {reason(exc)}") from exc
         if msg.headers and msg.headers.get("Status") == "503":
             raise UnavailableError("no converter is running; start one with `labelbus converter`")
-        reply = decode_convert_reply(msg.data)
+        try:
+            reply = decode_convert_reply(msg.data)
+        except MalformedError as exc:  # whoever asked for the conversion has no part in it
+            raise WorkerError(f"the converter's answer cannot be read: {reason(exc)}") from exc
         if reply.error_code:
             raise error_of(reply.error_code, reply.message)
         return reply

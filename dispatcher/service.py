@@ -3,13 +3,16 @@
 import asyncio
 import random
 import time
+from contextlib import suppress
 from typing import Final
 
 import msgspec
 import nats.errors
 from loguru import logger
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 
+from bus.clock import UnixClock
 from bus.codec import decode_result, decode_state, encode_task
 from bus.connection import Bus
 from bus.errors import (
@@ -22,6 +25,7 @@ from bus.errors import (
     reason,
 )
 from bus.messages import Result, Status, Task, WorkerEntry, WorkerState
+from bus.owned import end
 from bus.registry import RegistryWatch
 from dispatcher.answers import RETRYABLE_CODES, TaskAnswer, TaskRequest, error_of, error_of_reject
 from dispatcher.probes import Probes
@@ -72,6 +76,8 @@ class DispatcherService:
             max_waiting_per_label=settings.max_waiting_per_label,
         )
         self.router: Final = Router(policy, rng=random.Random(), now=self._loop.time())
+        self._clock = UnixClock()
+        self._life = f"{self._clock.now_ms():x}-"
         self._flights: dict[str, Flight] = {}
         self._watch = RegistryWatch(bus, on_entry=self._entry, on_gone=self._gone, on_reach=self._reach)
         self._probes = Probes(bus, reply_to=lambda token: bus.subjects.reply(dispatcher_id, token), on_gone=self._gone)
@@ -83,16 +89,19 @@ class DispatcherService:
         """Listen until `stopping`; `started` is set once the registry has been read or proved out of reach."""
         async with asyncio.TaskGroup() as self._tasks:
             subjects = self._bus.subjects
-            await self._bus.nc.subscribe(subjects.reply(self._id, "*"), cb=self._on_reply)
-            await self._bus.nc.subscribe(subjects.state("*"), cb=self._on_state)
+            subscriptions = [
+                await self._bus.nc.subscribe(subjects.reply(self._id, "*"), cb=self._on_reply),
+                await self._bus.nc.subscribe(subjects.state("*"), cb=self._on_state),
+            ]
             background = [
                 self._tasks.create_task(self._watch.run(), name="registry watch"),
                 self._tasks.create_task(self._probes.run(), name="probes"),
             ]
             started.set()
             await stopping.wait()
-            for task in background:
-                task.cancel()
+            await end(*background)
+            for subscription in subscriptions:
+                await _unsubscribe(subscription)
             if self._wake is not None:
                 self._wake.cancel()
 
@@ -193,7 +202,7 @@ class DispatcherService:
         if token.startswith(Probes.MARK):
             self._on_probe(token, msg, no_responders)
             return
-        number = int(token) if token.isascii() and token.isdigit() else -1
+        number = self._number(token)
         now = self._loop.time()
         if no_responders:
             self._probes.settled(number)
@@ -241,6 +250,14 @@ class DispatcherService:
             self._answer(finished.assignment, result)
         await self._do(finished.commands)
 
+    def _number(self, token: str) -> int:
+        """The router's number of an assignment; one that was never given, for a token of an earlier life.
+
+        A dispatcher that is restarted under its name counts anew, and late results would meet others' tasks.
+        """
+        number = token.removeprefix(self._life)
+        return int(number) if number != token and number.isascii() and number.isdigit() else -1
+
     def _on_probe(self, token: str, msg: Msg, no_responders: bool) -> None:
         worker_id = token.removeprefix(Probes.MARK)
         if no_responders:
@@ -267,10 +284,14 @@ class DispatcherService:
             self._set_wake()
 
     async def _do(self, commands: list[Command]) -> None:
-        for command in commands:
+        for done, command in enumerate(commands, start=1):
             match command:
                 case Assign():
-                    await self._send(command)
+                    try:
+                        await self._send(command)
+                    except asyncio.CancelledError:  # a request went away while others' tasks were being sent
+                        self._do_soon(commands[done:])
+                        raise
                 case Reject():
                     self._reject(command)
         self._set_wake()
@@ -280,7 +301,7 @@ class DispatcherService:
         assert isinstance(flight, Flight)
         flight.last = assign
         request = flight.request
-        sent_ms = _unix_ms()
+        sent_ms = self._clock.now_ms()
         assert assign.task.deadline is not None
         task = Task(
             task_id=request.task_id,
@@ -297,14 +318,16 @@ class DispatcherService:
         headers = {"traceparent": request.traceparent} if request.traceparent else None
         if assign.worker_id is not None:
             self._probes.sent(assign.token, assign.worker_id)
+        reply = subjects.reply(self._id, f"{self._life}{assign.token}")
         try:
-            await self._bus.nc.publish(
-                subject, encode_task(task), reply=subjects.reply(self._id, assign.token), headers=headers
-            )
+            await self._bus.nc.publish(subject, encode_task(task), reply=reply, headers=headers)
         except nats.errors.Error as exc:
             self._probes.settled(assign.token)
-            await self._do(self.router.cancel(self._loop.time(), request.task_id))
             self._settle(flight, error=UnavailableError(f"NATS does not take the task: {reason(exc)}"))
+            # Nobody will answer it: without an outcome its slot would be taken for good. Not awaited, since what
+            # follows may be the same for each task that waits.
+            unsent = Outcome(ok=False, label_hit=False, load_ms=0.0, run_ms=0.0)
+            self._do_soon(self.router.finished(self._loop.time(), assign.token, unsent).commands)
 
     def _reject(self, reject: Reject) -> None:
         flight = reject.task.item
@@ -407,3 +430,8 @@ def _view(state: WorkerState) -> WorkerView:
 
 def _unix_ms() -> int:
     return time.time_ns() // 1_000_000
+
+
+async def _unsubscribe(subscription: Subscription) -> None:
+    with suppress(nats.errors.Error):  # the connection went first
+        await subscription.unsubscribe()

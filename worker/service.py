@@ -25,6 +25,7 @@ from bus.errors import (
 )
 from bus.messages import Result, Status, Task
 from bus.names import normalise_label
+from bus.owned import end
 from bus.registry import Registration
 from bus.version import labelbus_version
 from worker.cache import LabelCache
@@ -106,9 +107,7 @@ class WorkerService:
                 registered.cancel()
                 await leave(self._bus, conversions)
                 await self._drain()
-                registration.cancel()
-                presence.cancel()
-                await asyncio.gather(registration, presence, return_exceptions=True)
+                await end(registration, presence)
                 self._left = True  # what it said of itself after its key is gone would bring it back
                 await leave(self._bus, pings)
                 await self._registration.remove()

@@ -8,7 +8,7 @@ from bus.connection import Bus
 from bus.errors import LabelbusError
 from bus.version import labelbus_version
 from dispatcher.api.models import upload_model_route
-from dispatcher.api.problems import on_http_exception, on_labelbus_error, on_unexpected
+from dispatcher.api.problems import on_http_exception, on_labelbus_error, on_undecodable, on_unexpected
 from dispatcher.api.reads import read_routes
 from dispatcher.api.tasks import run_task_route
 from dispatcher.conversions import Conversions
@@ -22,6 +22,8 @@ def make_app(bus: Bus, service: DispatcherService, conversions: Conversions, *, 
         exception_handlers={
             LabelbusError: on_labelbus_error,
             HTTPException: on_http_exception,
+            RecursionError: on_undecodable,
+            UnicodeDecodeError: on_undecodable,
             Exception: on_unexpected,
         },
         openapi_config=OpenAPIConfig(

@@ -20,7 +20,9 @@ class RunTask(msgspec.Struct, frozen=True, kw_only=True):
         Meta(description="Parameters of the task type", examples=['{"texts": ["a sentence", "another"]}']),
     ]
     task_id: Annotated[str | None, Meta(description="Unique among tasks in flight; made when missing")] = None
-    deadline_ms: Annotated[int | None, Meta(description="Unix time; no answer is wanted after it")] = None
+    deadline_ms: Annotated[
+        Annotated[int, Meta(ge=0, lt=2**53)] | None, Meta(description="Unix time; no answer is wanted after it")
+    ] = None
     retry: Annotated[bool, Meta(description="false: run at most once, even if the worker is lost")] = True
 
 

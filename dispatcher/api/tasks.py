@@ -8,11 +8,13 @@ from litestar import Request, Response, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import Body
+from loguru import logger
 
 from bus.errors import LabelbusError, MalformedError, reason
 from bus.names import check_task_id, check_task_type, normalise_label
 from dispatcher.answers import TaskAnswer, TaskRequest
-from dispatcher.api.problems import documented, problem
+from dispatcher.api.gone import CLIENT_CLOSED_REQUEST, ClientGoneError, cancelled_when_gone
+from dispatcher.api.problems import RUN_TASK_PATH, TASK_ID_HEADER, documented, problem
 from dispatcher.api.schema import RunTask
 from dispatcher.service import DispatcherService
 
@@ -26,7 +28,7 @@ def run_task_route(service: DispatcherService) -> HTTPRouteHandler:
     """The route, on this service."""
 
     @post(
-        "/run-task",
+        RUN_TASK_PATH,
         status_code=200,
         summary="Run a task on a worker that holds its label",
         responses={
@@ -38,10 +40,14 @@ def run_task_route(service: DispatcherService) -> HTTPRouteHandler:
         data: Annotated[RunTask, Body(description="The task")], request: Request[Any, Any, Any]
     ) -> Response[bytes]:
         task_id = data.task_id if data.task_id is not None else uuid.uuid4().hex
-        headers = {"Labelbus-Task-Id": task_id}
+        headers = {TASK_ID_HEADER: task_id}
         try:
             task = to_request(data, check_task_id(task_id), request.headers.get("traceparent", ""))
-            answer = await service.run_task(task)
+            with cancelled_when_gone(request):
+                answer = await service.run_task(task)
+        except ClientGoneError:
+            logger.bind(task_id=task_id, label=data.label).info("client gone, task given up")
+            return Response(b"", status_code=CLIENT_CLOSED_REQUEST)  # nobody reads it
         except LabelbusError as exc:
             return problem(exc, task_id=task_id, headers=headers if task_id.isascii() and task_id.isprintable() else {})
         headers |= task_headers(answer)
@@ -55,8 +61,8 @@ def run_task_route(service: DispatcherService) -> HTTPRouteHandler:
 def to_request(data: RunTask, task_id: str, traceparent: str) -> TaskRequest:
     """The task, checked as far as the gateway can; raises `BadNameError` or `MalformedError`."""
     if isinstance(data.parameters_json, str):
-        parameters = data.parameters_json.encode()
         try:
+            parameters = data.parameters_json.encode()
             _check_json(parameters)
         except (msgspec.DecodeError, UnicodeError) as exc:
             raise MalformedError(f"parameters_json is not JSON: {reason(exc)}") from exc

@@ -29,7 +29,7 @@ def values(datatype: str) -> st.SearchStrategy[Any]:
     if datatype in FLOATS:
         width = cast(Any, int(datatype[2:]))
         return st.floats(allow_nan=False, allow_infinity=False, width=width)
-    info = np.iinfo(np.dtype(DATATYPES[datatype]))
+    info = np.iinfo(cast(Any, DATATYPES[datatype]))
     return st.integers(int(info.min), int(info.max))
 
 
@@ -55,7 +55,7 @@ def test_every_tensor_comes_back_as_it_went(data, datatype, shape):
 
 @pytest.mark.parametrize("datatype", INTEGERS)
 def test_integers_go_up_to_their_limits_and_no_further(datatype):
-    info = np.iinfo(np.dtype(DATATYPES[datatype]))
+    info = np.iinfo(cast(Any, DATATYPES[datatype]))
     limits = [int(info.min), 1, int(info.max)]
     assert to_array(tensor(datatype, limits)).tolist() == limits
     for beyond in (int(info.min) - 1, int(info.max) + 1, 10**30):
