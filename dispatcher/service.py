@@ -83,6 +83,7 @@ class DispatcherService:
         self._probes = Probes(bus, reply_to=lambda token: bus.subjects.reply(dispatcher_id, token), on_gone=self._gone)
         self._tasks: asyncio.TaskGroup
         self._wake: asyncio.TimerHandle | None = None
+        self._wake_at = 0.0
         self.counts: Final = Counts()
 
     async def run(self, stopping: asyncio.Event, started: asyncio.Event) -> None:
@@ -402,11 +403,12 @@ class DispatcherService:
     def _set_wake(self) -> None:
         due = self.router.next_wake()
         if self._wake is not None:
-            if due is not None and self._wake.when() == due:
+            if due == self._wake_at:
                 return
             self._wake.cancel()
             self._wake = None
         if due is not None:
+            self._wake_at = due  # uvloop's handle of a timer that is due within a millisecond does not tell when
             self._wake = self._loop.call_at(due, self._tick)
 
     def _tick(self) -> None:

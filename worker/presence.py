@@ -66,6 +66,7 @@ class Presence:
         self._told_at = 0.0
         self._leave: asyncio.TimerHandle | None = None
         self._tell: asyncio.TimerHandle | None = None
+        self._tell_at = 0.0
         self._wanted = asyncio.Event()
         self._state_due = False
         self.occupied = 0
@@ -184,15 +185,15 @@ class Presence:
 
     def _tell_soon(self, interval_s: float) -> None:
         """Publish when `interval_s` has passed since the last time: at once, if it has."""
-        due_in_s = self._told_at + interval_s - time.monotonic()
-        if due_in_s <= 0:
+        now = time.monotonic()
+        due = self._told_at + interval_s
+        if due <= now:
             self._tell_now()
-            return
-        loop = asyncio.get_running_loop()
-        if self._tell is None or self._tell.when() > loop.time() + due_in_s:
+        elif self._tell is None or self._tell_at > due:
             if self._tell is not None:
                 self._tell.cancel()
-            self._tell = loop.call_later(due_in_s, self._tell_now)
+            self._tell_at = due  # uvloop's handle of a timer that is due within a millisecond does not tell when
+            self._tell = asyncio.get_running_loop().call_later(due - now, self._tell_now)
 
     def _tell_now(self) -> None:
         if self._tell is not None:
