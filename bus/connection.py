@@ -5,7 +5,7 @@ import math
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 import nats
@@ -139,21 +139,23 @@ async def connect(settings: BusSettings, *, name: str) -> AsyncIterator[Bus]:
                 tls=_tls(settings),
             )
     except TimeoutError as exc:
-        await nc.close()
+        await _close(nc)
         raise UnavailableError(
             f"no NATS server answered at {settings.nats_url} within {settings.nats_connect_timeout_s:g} s: is it "
             "running, and is --nats-url (LABELBUS_NATS_URL) right?"
         ) from exc
+    except ValueError as exc:
+        raise InvalidInputError(f"--nats-url: {settings.nats_url} is no address of a NATS server: {exc}") from exc
     except nats.errors.Error as exc:
-        await nc.close()
-        raise UnavailableError(f"NATS at {settings.nats_url} refused the connection: {exc}") from exc
+        await _close(nc)
+        raise UnavailableError(f"NATS at {settings.nats_url or 'no address'} refused the connection: {exc}") from exc
     bus = Bus(nc, settings.subjects)
     try:
         yield bus
     finally:
         if nc.is_connected:
             await _flush(nc)
-        await nc.close()
+        await _close(nc)
 
 
 def _tls(settings: BusSettings) -> ssl.SSLContext | None:
@@ -170,6 +172,12 @@ async def _flush(nc: Client) -> None:
         await nc.flush(timeout=2)
     except (TimeoutError, nats.errors.Error) as exc:
         logger.bind(error=str(exc)).warning("nats flush failed at the end; the last messages may be lost")
+
+
+async def _close(nc: Client) -> None:
+    """Close, whatever there is to close: nats-py writes what is pending also if its transport is gone or was never."""
+    with suppress(AssertionError, RuntimeError, OSError):
+        await nc.close()
 
 
 async def _run_hooks(hooks: list[Hook]) -> None:

@@ -78,6 +78,9 @@ class Registration:
 
     async def remove(self) -> None:
         """Delete the key, so that dispatchers know at once; a server that is away lets it expire instead."""
+        if not self._bus.connected:
+            logger.warning("nats is away, key not deleted; it expires by itself")
+            return
         try:
             kv = await self._bus.js.key_value(self._bus.subjects.bucket)
             await kv.delete(self._key)

@@ -213,6 +213,9 @@ async def leave(bus: Bus, subscription: Subscription) -> None:
     """End a subscription without cutting off: what the server has already sent gets its answer, if only BUSY."""
     try:
         async with asyncio.timeout(GOODBYE_S if bus.connected else 0):
+            # Asked for ahead of `drain`, whose PING overtakes its own UNSUB: what came between would be lost.
+            await bus.nc._send_unsubscribe(subscription._id)  # noqa: SLF001
+            await bus.nc.flush()
             await subscription.drain()  # type: ignore[no-untyped-call]
     except (nats.errors.Error, TimeoutError) as exc:
         # The server is away. nats-py has closed the subscription but would make it again with the connection.

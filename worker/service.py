@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -23,6 +24,7 @@ from bus.errors import (
     WorkerError,
     reason,
 )
+from bus.logs import log_event
 from bus.messages import Result, Status, Task
 from bus.names import normalise_label
 from bus.owned import end
@@ -45,13 +47,21 @@ class WorkerService:
     """One worker. `run()` serves until `stopping` is set, then drains and leaves."""
 
     def __init__(
-        self, bus: Bus, settings: WorkerSettings, worker_id: str, runtime: Runtime, task_types: dict[str, TaskType]
+        self,
+        bus: Bus,
+        settings: WorkerSettings,
+        worker_id: str,
+        runtime: Runtime,
+        task_types: dict[str, TaskType],
+        *,
+        log_task: Callable[..., None] = log_event,
     ) -> None:
         self._bus = bus
         self._settings = settings
         self._worker_id = worker_id
         self._runtime = runtime
         self._task_types = task_types
+        self._log_task = log_task
         self._limits = Limits(max_texts=settings.max_texts, max_text_chars=settings.max_text_chars)
         self._tokens = Tokens(settings.model_repository, held=settings.capacity + 1)
         self._cache = LabelCache(settings.capacity)
@@ -231,7 +241,8 @@ class WorkerService:
                 "once, or raise max_payload on the NATS server"
             )
         queue_ms = (began - arrived) * 1000 - use.load_ms
-        logger.bind(
+        self._log_task(
+            f"Task completed in {ended - arrived:.4f} seconds",
             task_id=task.task_id,
             task_type=task.task_type,
             label=task.label,
@@ -240,7 +251,7 @@ class WorkerService:
             load_ms=round(use.load_ms, 2),
             run_ms=round((ended - began) * 1000, 2),
             attempt=task.attempt,
-        ).info(f"Task completed in {ended - arrived:.4f} seconds")
+        )
         return self._result(
             task,
             Status.OK,

@@ -55,9 +55,7 @@ class Run(msgspec.Struct, kw_only=True):
 class Simulation:
     """One run of a workload. `latency_s` is one way between dispatcher and worker; with 0, messages take no time."""
 
-    def __init__(
-        self, workload: Workload, dispatchers: list[Dispatcher], *, seed: int, latency_s: float = 0.0
-    ) -> None:
+    def __init__(self, workload: Workload, dispatchers: list[Dispatcher], *, seed: int, latency_s: float = 0.0) -> None:
         self.workload = workload
         self.now = 0.0
         self.workers = [
@@ -151,9 +149,7 @@ class Simulation:
             self._woken[number] = math.inf
             self._dispatchers[number].tick(now)
 
-    def _deliver(
-        self, now: float, number: int, token: int, index: int, worker: SimWorker | None, evict: str
-    ) -> None:
+    def _deliver(self, now: float, number: int, token: int, index: int, worker: SimWorker | None, evict: str) -> None:
         request = self.workload.requests[index]
         worker = worker or self._any_free()
         started = None if worker is None else worker.start(now, request.label, evict, request.load_s)
@@ -171,7 +167,16 @@ class Simulation:
         self._tell(now, worker)
 
     def _end(
-        self, now: float, number: int, token: int, index: int, worker: SimWorker, *, hit: bool, load_s: float, evicted: str
+        self,
+        now: float,
+        number: int,
+        token: int,
+        index: int,
+        worker: SimWorker,
+        *,
+        hit: bool,
+        load_s: float,
+        evicted: str,
     ) -> None:
         request = self.workload.requests[index]
         worker.end(request.label)

@@ -52,9 +52,7 @@ class RouterDispatcher:
             assert isinstance(index, int)
             if isinstance(command, Assign):
                 worker = None if command.worker_id is None else simulation.by_id[command.worker_id]
-                simulation.send(
-                    self._number, command.token, index, worker, command.evict_label, command.route.value
-                )
+                simulation.send(self._number, command.token, index, worker, command.evict_label, command.route.value)
             else:
                 simulation.failed(index)
         simulation.wake(self._number, self._router.next_wake())
@@ -107,8 +105,13 @@ class SmartDispatch:
 
 
 POLICIES: dict[str, Callable[[int], Dispatcher]] = {
-    "random": lambda seed: RouterDispatcher(RouterPolicy(mode="random", max_waiting=10**9, max_waiting_per_label=10**9), seed),
+    "random": lambda seed: RouterDispatcher(
+        RouterPolicy(mode="random", max_waiting=10**9, max_waiting_per_label=10**9), seed
+    ),
     "smart": SmartDispatch,
     "labelbus": lambda seed: RouterDispatcher(RouterPolicy(max_waiting=10**9, max_waiting_per_label=10**9), seed),
 }
 """The policies by name; each is made from a seed."""
+
+SINGLE = frozenset({"smart"})
+"""Policies that are only defined for one dispatcher."""

@@ -11,6 +11,12 @@ from dispatcher.router.books import Books
 from dispatcher.router.labels import Label
 from dispatcher.router.workers import Worker
 
+_LOOK_AT = 4
+"""Where a label has many holders, any few of them tell how soon one is free."""
+
+_CHANCE = 4
+"""A queue no longer than this shows nothing of the rate of arrivals."""
+
 
 class Prices:
     """Reads the books, changes nothing."""
@@ -24,43 +30,45 @@ class Prices:
         books = self._books
         count = label.count
         load = books.loads.mean if label.load_s is None else label.load_s
-        waited = (count * now - label.arrivals)*self._policy.wfac
+        waited = count * now - label.arrivals
         if not label.holders:
             return waited + count * load
         policy = self._policy
-        run = books.run_s(label)
-        soonest, holders = self._soonest(label, now)
+        run = books.runs.mean if label.run_s is None else label.run_s
+        soonest, slots = self._soonest(label, now)
         rate = label.counter * books.clock.scale(now)
-        if policy.forecast and count > 4:
+        if count > _CHANCE:
             # The queue itself shows a surge before the average does: what of it is more than chance.
-            surge = (count - 2.0 * math.sqrt(count)) / (now - label.queue[0].arrived + policy.forecast * load)
+            grown_in = now - label.queue[0].arrived + policy.surge_loads * load
+            surge = (count - 2.0 * math.sqrt(count)) / grown_in
             if surge > rate:
                 rate = surge
-        in_demand = rate * run > policy.in_demand * holders
+        in_demand = rate * run > policy.in_demand * slots
         backlog = float(count)
-        if in_demand and policy.forecast:
-            backlog += max(0.0, rate - policy.share * holders / run) * load
-        delay = soonest + backlog * run / holders
+        if in_demand:
+            # What will have been added by the time that the copy is ready.
+            backlog += max(0.0, rate - policy.hit_share * slots / max(run, 1e-6)) * load
+        delay = soonest + backlog * run / slots
         if delay <= (policy.copy_at if in_demand else policy.copy_cold_at) * load:
             return -math.inf
         return waited + backlog * (delay - load)
 
     def _soonest(self, label: Label, now: float) -> tuple[float, int]:
         """Until one of the label's holders is free, and how many slots they have."""
+        holders = label.holders
         soonest = math.inf
-        slots = 0
-        looked = 0
-        for worker in islice(label.holders, 4):
+        slots = looked = 0
+        for worker in holders if len(holders) <= _LOOK_AT else islice(holders, _LOOK_AT):
             looked += 1
             slots += worker.slots
-            ready = worker.loading.get(label)
             free_at = worker.free_at if worker.room <= 0 else now
-            if ready is not None and ready > free_at:
-                free_at = ready
+            if worker.loading and label in worker.loading and worker.loading[label] > free_at:
+                free_at = worker.loading[label]
             if free_at < soonest:
                 soonest = free_at
-        slots = slots * len(label.holders) // looked
-        return max(soonest - now, 0.0), slots
+        if looked < len(holders):
+            slots = slots * len(holders) // looked
+        return (soonest - now if soonest > now else 0.0), slots
 
     def cost(self, worker: Worker, load_s: float, now: float) -> float:
         """What a load of `load_s` costs the tasks that wait, or will come, for what the worker holds."""
@@ -73,7 +81,7 @@ class Prices:
                 queued += label.count / holders
         rate = demand * self._books.clock.scale(now)
         # A load takes one slot: with several, the others go on.
-        return self._policy.cfac*(rate * load_s * 0.5 + queued) * load_s / (worker.slots * worker.slots)
+        return (rate * load_s * 0.5 + queued) * load_s / (worker.slots * worker.slots)
 
     def victim(self, worker: Worker, now: float, *, forced: bool = False) -> tuple[Label | None, float]:
         """What to give up for a load, and what that costs: (None, 0) if there is room, (None, inf) if nothing can."""

@@ -1,7 +1,6 @@
 """What the parts of the router share: who is known, what is assigned, what was learnt, and the commands so far."""
 
 import random
-from itertools import islice
 
 from dispatcher.router.candidates import Candidates
 from dispatcher.router.estimates import DecayClock, Durations
@@ -50,10 +49,6 @@ class Books:
     def rate(self, label: Label, now: float) -> float:
         """Arrivals per second."""
         return label.counter * self.clock.scale(now)
-
-    def wait_s(self, worker: Worker, now: float) -> float:
-        """Expected time until the worker has a free slot."""
-        return 0.0 if worker.room > 0 else max(worker.free_at - now, 0.0)
 
     def expired(self, now: float, task: Pending) -> bool:
         """True if the task's deadline has passed; it is rejected then."""
@@ -188,7 +183,3 @@ class Books:
         self.pool.set_busy(worker)
         for label in worker.labels:
             self._unhold(label, worker)
-
-    def some_holders(self, label: Label) -> list[Worker]:
-        """A few of the label's holders: where there are many, any few of them tell how soon one is free."""
-        return list(islice(label.holders, 4))

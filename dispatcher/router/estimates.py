@@ -34,13 +34,14 @@ class DecayClock:
 
     def weight(self, now: float) -> float:
         """What an arrival at `now` adds to its counter."""
-        if now > self._at:
+        if now > self._at + 1e-3:
             self._advance(now)
         return self._weight
 
     def scale(self, now: float) -> float:
         """Arrivals per second for one unit of a counter, at `now`."""
-        if now > self._at:
+        # A millisecond changes no rate that matters.
+        if now > self._at + 1e-3:
             self._advance(now)
         return self._scale
 

@@ -130,7 +130,10 @@ class Matcher:
         for label in worker.labels:
             if label.count:
                 arrived = label.queue[0].arrived
-                if arrived < oldest and worker.loading.get(label, 0.0) <= now:
+                if arrived < oldest:
+                    if label in worker.loading and worker.loading[label] > now:
+                        self._look_at(label, worker.loading[label])
+                        continue
                     oldest = arrived
                     best = label
         if self._restricted and self._restricted.serve_hit(now, worker, oldest):

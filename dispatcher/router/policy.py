@@ -16,8 +16,10 @@ class RouterPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Runs of a task that fails retryably, lost ones counted."""
     max_worker_losses: int = 2
     """Times that a task may be lost, with its worker or on the way, before it is given up."""
-    max_bounces: int = 200
-    """BUSY answers to one task before it is told that the queue is full."""
+    max_bounces: int = 1000
+    """BUSY answers to one task before it is told that the queue is full, if it has also waited …"""
+    max_bounced_s: float = 60.0
+    """… this long: in a full pool with several dispatchers a task meets busy workers many times."""
     max_labels: int = 100_000
     """Labels remembered; beyond, the ones unused for longest are forgotten."""
 
@@ -34,18 +36,18 @@ class RouterPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
     sample: int = 8
     """Free workers looked at for one load."""
+    in_demand: float = 0.35
+    """Load per slot of the holders, from runs of this label alone, from which it is in demand."""
     copy_at: float = 0.2
-    """A label in demand is copied when its wait exceeds this many load times …"""
+    """A label in demand may be copied when its tasks would wait longer than this many load times …"""
     copy_cold_at: float = 1.5
     """… and one that is not, at this many."""
-    in_demand: float = 0.35
-    """Load per holder from which a label is in demand."""
+    surge_loads: float = 0.25
+    """A queue that grew in less than about this many load times counts as a surge in arrivals."""
+    hit_share: float = 0.9
+    """Share of a holder's time that a label in demand can hope for."""
     covered: float = 0.5
-    """Load per remaining holder up to which a label can spare one."""
-    wfac: float = 1.0
-    cfac: float = 1.0
-    forecast: float = 0.25
-    share: float = 0.9
+    """Load per slot of the remaining holders up to which a label can spare one."""
     spare_factor: float = 0.05
     """The value of a holder that can be spared, beside one that cannot."""
     horizon_s: float = 10.0
@@ -60,10 +62,12 @@ class RouterPolicy(msgspec.Struct, frozen=True, kw_only=True):
     aged_share: float = 0.1
     """Share of the workers that may be loading for such tasks at one time."""
 
-    window: int = 0
-    """Tasks sent ahead to a worker whose slots are all in use. Hits only; the worker has to take them."""
-    window_below_s: float = 0.005
-    """Only tasks expected to run for less are sent ahead."""
+    turn_s: float = 0.25
+    """Where other dispatchers are about, a worker that was kept busy for this long is left to them …"""
+    yield_s: float = 0.002
+    """… for this long: more than a message takes there and back."""
+    others_for_s: float = 60.0
+    """Other dispatchers are about for this long after a trace of one was seen."""
 
     pause_s: float = 0.25
     """A worker that failed retryably rests this long, doubled each time up to `pause_max_s`."""

@@ -51,9 +51,11 @@ class Restricted:
     def offer(self, now: float, task: Pending) -> None:
         """A free worker that knows the type takes it: a holder, or one that may as well load its label."""
         for worker in task.label.holders:
-            if _can_take(worker, task) and worker.loading.get(task.label, 0.0) <= now:
-                self._start(now, task, worker)
-                return
+            if _can_take(worker, task):
+                if worker.loading.get(task.label, 0.0) <= now:
+                    self._start(now, task, worker)
+                    return
+                self._books.timers.set(worker.loading[task.label], task)
         for worker in self._books.pool.idle_workers():
             if _can_take(worker, task) and self.serve_load(now, worker):
                 return
@@ -66,7 +68,10 @@ class Restricted:
             if worker.runs(task_type):
                 for label in worker.labels:
                     queue = lane.by_label.get(label)
-                    if queue and queue[0].arrived < oldest and worker.loading.get(label, 0.0) <= now:
+                    if queue and queue[0].arrived < oldest:
+                        if worker.loading.get(label, 0.0) > now:
+                            self._books.timers.set(worker.loading[label], queue[0])
+                            continue
                         best = queue[0]
                         oldest = best.arrived
         if best is None:

@@ -27,6 +27,7 @@ class Router:
         self._matcher = Matcher(self._books)
         self._spread = Spread(self._books) if policy.mode == "random" else None
         self._registry = True
+        self._others_until = now
 
     # ── tasks ──
 
@@ -62,6 +63,7 @@ class Router:
             return Finished(commands=books.take_out())
         task = assignment.task
         worker = assignment.worker
+        lost: list[Label] = []
         self._learn(assignment, outcome)
         again = (
             not outcome.ok
@@ -76,13 +78,14 @@ class Router:
             elif outcome.retryable:
                 self._pause(now, worker)
             if outcome.view is None:
-                self._infer_labels(worker, assignment, outcome)
+                lost = self._infer_labels(worker, assignment, outcome)
         if again:
             task.attempt += 1
             self._wait(now, task)
         elif not task.cancelled:
             del books.tasks[task.spec.task_id]
         self._refresh(now, worker, outcome.view)
+        self._offer(now, lost)
         return Finished(
             commands=books.take_out(), assignment=assignment.command, requeued=again, cancelled=task.cancelled
         )
@@ -109,6 +112,8 @@ class Router:
                 self._wait_or_give_up(now, task)
         else:
             self._bounced_by(now, worker, assignment, view)
+        if self._spread is not None:
+            self._spread.guard(now)
         return books.take_out()
 
     def lost(self, now: float, token: int, worker_id: str) -> list[Command]:
@@ -252,7 +257,7 @@ class Router:
             (self._spread or self._matcher).wait(now, task)
 
     def _wait_or_give_up(self, now: float, task: Pending) -> None:
-        if task.bounces < self.policy.max_bounces:
+        if not self._bounced_out(now, task):
             self._wait(now, task)
         else:
             self._books.reject(
@@ -262,11 +267,15 @@ class Router:
                 retry_after_s=1.0,
             )
 
+    def _bounced_out(self, now: float, task: Pending) -> bool:
+        policy = self.policy
+        return task.bounces >= policy.max_bounces and now - task.arrived >= policy.max_bounced_s
+
     def _bounced_by_all(self, now: float, task: Pending, *, no_responders: bool) -> None:
         books = self._books
         if not books.pool.live and no_responders:
             books.reject(task, Reason.NO_WORKER, "no worker is connected: start one, then try again", retry_after_s=1.0)
-        elif task.bounces >= self.policy.max_bounces:
+        elif self._bounced_out(now, task):
             self._wait_or_give_up(now, task)
         else:
             again_s = min(self.policy.look_again_s * 2 ** min(task.bounces - 1, 10), self.policy.look_again_max_s)
@@ -297,6 +306,9 @@ class Router:
                 self._see(now, view)
             else:
                 lost += self._update(now, worker, view)
+        worker.yielding = False
+        self._others_until = now + self.policy.others_for_s
+        worker.turn_at = now
         self._set_foreign(worker, max(worker.foreign, worker.slots - len(worker.own), 1))
         books.pool.set_busy(worker)
         policy = self.policy
@@ -322,17 +334,21 @@ class Router:
             assignment.label.observe_load(outcome.load_ms / 1e3, policy.load_alpha)
             books.loads.observe(outcome.load_ms / 1e3)
 
-    def _infer_labels(self, worker: Worker, assignment: Assignment, outcome: Outcome) -> None:
-        """The worker sent no view with its answer: what the answer itself says of its labels."""
+    def _infer_labels(self, worker: Worker, assignment: Assignment, outcome: Outcome) -> list[Label]:
+        """The worker sent no view with its answer: what the answer itself says. Returns the labels it holds no more."""
         books = self._books
+        lost: list[Label] = []
         if not outcome.ok and assignment.loads and not outcome.label_hit:
-            books.drop(worker, assignment.label)
-        if outcome.evicted_label and (evicted := books.labels.find(outcome.evicted_label)) in worker.labels:
-            assert evicted is not None
-            books.drop(worker, evicted)
+            lost.append(assignment.label)
+        evicted = books.labels.find(outcome.evicted_label)
+        if evicted is not None and evicted in worker.labels:
+            lost.append(evicted)
+        for label in lost:
+            books.drop(worker, label)
         kept = assignment.evicted
         if kept is not None and kept.name != outcome.evicted_label and len(worker.labels) < worker.capacity:
             books.hold(worker, kept)
+        return lost
 
     def _pause(self, now: float, worker: Worker) -> None:
         """A worker that fails fast would attract all the work: let it rest."""
@@ -340,6 +356,7 @@ class Router:
         worker.pause_s = min(max(worker.pause_s * 2, policy.pause_s), policy.pause_max_s)
         if worker.usable:
             worker.paused = True
+            worker.yielding = False
             labels = list(worker.labels)
             self._books.detach(worker)
             self._offer(now, labels)
@@ -358,6 +375,7 @@ class Router:
 
     def _look_at_worker(self, now: float, worker: Worker) -> None:
         worker.look_at = 0.0
+        worker.yielding = False
         if self._books.pool.find(worker.worker_id) is not worker:
             return
         if worker.paused:
@@ -423,11 +441,28 @@ class Router:
         if self._spread is not None:
             self._spread.serve(now)
         elif worker.room > 0:
+            if now < self._others_until and not worker.own and now - worker.turn_at > self.policy.turn_s:
+                self._yield(now, worker)
+                return
             self._matcher.serve(now, worker)
+            if worker.room > 0:
+                worker.turn_at = now
         else:
             books.pool.set_busy(worker)
             if worker.foreign and worker.usable:
+                if not worker.yielding:
+                    self._others_until = now + self.policy.others_for_s
+                    worker.turn_at = now
                 self._look_later(now, worker)
+
+    def _yield(self, now: float, worker: Worker) -> None:
+        """Leave the worker to the other dispatchers for a moment: they have heard that it is idle."""
+        worker.turn_at = now
+        worker.yielding = True
+        self._set_foreign(worker, worker.slots)
+        self._books.pool.set_busy(worker)
+        worker.look_at = now + self.policy.yield_s
+        self._books.timers.set(worker.look_at, worker)
 
     def _offer(self, now: float, labels: list[Label]) -> None:
         if self._spread is None:

@@ -39,6 +39,7 @@ class Spread:
         """A waiting task is not wanted any more."""
         self._queue.remove(task)
         self._leave(task)
+        self.guard(now)
 
     def empty(self) -> list[Pending]:
         """Take out everything that waits, by age."""
@@ -52,8 +53,11 @@ class Spread:
         """Send what there is room for."""
         while self._queue and self._room() > 0:
             self._send(now)
+        self.guard(now)
+
+    def guard(self, now: float) -> None:
+        """If only what the workers last said holds the queue back, do not believe it for ever."""
         if self._queue and not self._books.assigned:
-            # Only what the workers last said holds it back, and that may be out of date.
             self._books.timers.set(now + self._books.policy.look_again_s, self._queue[0])
 
     def look(self, now: float, subject: Label | Pending) -> None:

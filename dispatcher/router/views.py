@@ -25,7 +25,14 @@ def apply_view(books: Books, now: float, worker: Worker, view: WorkerView) -> li
         elif worker.usable and not usable:
             books.attach(worker)
     if view.running is not None:
-        worker.foreign = max(0, view.running - len(worker.own))
+        foreign = max(0, view.running - len(worker.own))
+        if not worker.yielding:
+            worker.foreign = foreign
+        elif foreign:
+            # Another dispatcher took its turn.
+            worker.foreign = foreign
+            worker.yielding = False
+            worker.look_at = 0.0
     if view.load_ms:
         for name, load_ms in view.load_ms.items():
             label = books.labels.get(name)

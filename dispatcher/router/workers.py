@@ -47,8 +47,10 @@ class Worker:
         "slots",
         "synced",
         "task_types",
+        "turn_at",
         "view",
         "worker_id",
+        "yielding",
     )
 
     def __init__(self, worker_id: str, view: WorkerView) -> None:
@@ -72,6 +74,9 @@ class Worker:
         self.task_types: frozenset[str] | None = None
         self.idle_index = -1
         self.counted = (0, 0)
+        # Since when it has had tasks of this dispatcher without a break, and whether it is left to others just now.
+        self.turn_at = 0.0
+        self.yielding = False
         # The labels of the last view, while nothing has been sent that changes them: most answers change nothing.
         self.synced: tuple[str, ...] | None = None
 

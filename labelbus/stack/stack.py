@@ -95,6 +95,8 @@ class Stack:
                 *("-m", "dispatcher", "--dispatcher-id", f"dispatcher-{number}", "--policy", s.policy),
                 *("--http-host", "127.0.0.1", "--http-port", str(port)),
             ]
+        if s.cpu_prof is not None:
+            parts["dispatcher-1"] += ["--cpu-prof", str(s.cpu_prof.resolve())]
         if s.logsink:
             parts["logsink"] = ["-m", "logsink", "--log-folder", str(self.log_folder)]
         if s.converter:

@@ -1,0 +1,181 @@
+"""What a decision of the router costs: microseconds an event, at pools of several sizes (`just bench-router`).
+
+The pool is kept as a busy one is: 8 labels a worker, ten labels for each worker, all workers at work, and a queue of
+tasks that wait. Each step ends one task and submits another, as in a pool that keeps up; Zipf popularity.
+"""
+
+import gc
+import itertools
+import json
+import platform
+import random
+import sys
+import time
+from heapq import heappop, heappush
+from pathlib import Path
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from bench.sim.workload import zipf
+from dispatcher.router import Assign, Command, Outcome, Router, RouterPolicy, TaskSpec, WorkerView
+
+CAPACITY = 8
+RUN_S = 0.03
+
+
+class Cost(msgspec.Struct, frozen=True, kw_only=True):
+    """Microseconds of one kind of event at one size of pool."""
+
+    workers: int
+    labels: int
+    waiting: int
+    event: str
+    events: int
+    median_us: float
+    p99_us: float
+    mean_us: float
+
+
+class _Pool:
+    """Workers that answer in their own time; the router is the real one."""
+
+    def __init__(self, workers: int, labels: int, waiting: int, seed: int) -> None:
+        self.rng = random.Random(seed)
+        self.names = [f"label-{number}" for number in range(labels)]
+        self.draw = itertools.cycle(self.rng.choices(self.names, zipf(labels, 0.9), k=200_000))
+        self.router = Router(RouterPolicy(), rng=random.Random(seed))
+        self.now = 0.0
+        self.ends: list[tuple[float, int, Assign]] = []
+        self.held: dict[str, dict[str, None]] = {}
+        self.number = 0
+        self.revision = 0
+        self.submits: list[float] = []
+        self.finishes: list[float] = []
+        self.waits: list[int] = []
+        for number in range(workers):
+            held = [self.names[(number + step * workers) % labels] for step in range(CAPACITY)]
+            self.held[f"w{number}"] = dict.fromkeys(held)
+            self.obey(self.router.worker_seen(0.0, self.view(f"w{number}")))
+        while self.router.waiting < waiting:
+            self.submit()
+
+    def view(self, worker_id: str) -> WorkerView:
+        self.revision += 1
+        labels = tuple(self.held[worker_id])
+        return WorkerView(worker_id=worker_id, labels=labels, capacity=CAPACITY, epoch_ms=1, revision=self.revision)
+
+    def submit(self) -> None:
+        self.number += 1
+        spec = TaskSpec(task_id=str(self.number), task_type="task", label=next(self.draw))
+        began = time.perf_counter_ns()
+        commands = self.router.submit(self.now, spec)
+        self.submits.append((time.perf_counter_ns() - began) / 1e3)
+        self.obey(commands)
+
+    def finish(self) -> None:
+        self.now, token, done = heappop(self.ends)
+        worker_id = done.worker_id
+        assert worker_id is not None
+        held = self.held[worker_id]
+        label = done.task.label
+        hit = label in held
+        if not hit:
+            if len(held) >= CAPACITY:
+                del held[done.evict_label if done.evict_label in held else next(iter(held))]
+            held[label] = None
+        outcome = Outcome(
+            ok=True, label_hit=hit, load_ms=0.0 if hit else 1500.0, run_ms=RUN_S * 1e3, view=self.view(worker_id)
+        )
+        began = time.perf_counter_ns()
+        finished = self.router.finished(self.now, token, outcome)
+        self.finishes.append((time.perf_counter_ns() - began) / 1e3)
+        self.obey(finished.commands)
+
+    def obey(self, commands: list[Command]) -> None:
+        for command in commands:
+            if isinstance(command, Assign):
+                assert command.worker_id is not None
+                takes = self.rng.expovariate(1 / RUN_S)
+                if command.task.label not in self.held[command.worker_id]:
+                    takes += 1.5
+                heappush(self.ends, (self.now + takes, command.token, command))
+
+    def step(self) -> None:
+        """One task ends; as many come as keep the queue at its length."""
+        self.finish()
+        self.submit()
+        wake = self.router.next_wake()
+        if wake is not None and wake <= self.now:
+            self.obey(self.router.tick(self.now))
+        self.waits.append(self.router.waiting)
+
+
+def measure(workers: int, *, events: int, seed: int = 1) -> list[Cost]:
+    """Time `events` submits and as many results in a pool of so many workers."""
+    labels = workers * 10
+    pool = _Pool(workers, labels, waiting=workers * 5, seed=seed)
+    for _ in range(min(events, 2 * workers)):
+        pool.step()
+    for times in (pool.submits, pool.finishes, pool.waits):
+        times.clear()
+    gc.collect()
+    for _ in range(events):
+        pool.step()
+    waiting = sum(pool.waits) // len(pool.waits)
+    return [
+        Cost(
+            workers=workers,
+            labels=labels,
+            waiting=waiting,
+            event=event,
+            events=len(times),
+            median_us=_quantile(times, 0.5),
+            p99_us=_quantile(times, 0.99),
+            mean_us=sum(times) / len(times),
+        )
+        for event, times in (("submit", pool.submits), ("finished", pool.finishes))
+    ]
+
+
+def _quantile(values: list[float], q: float) -> float:
+    ordered = sorted(values)
+    return ordered[min(int(len(ordered) * q), len(ordered) - 1)]
+
+
+@click.command(help="Time the router's decisions in pools of several sizes.")
+@click.option("--workers", default="10,100,1000,10000", show_default=True, help="Sizes of pools, with commas.")
+@click.option("--events", default=20_000, show_default=True, help="Tasks timed at each size.")
+@click.option("--quick", is_flag=True, help="A tenth of the events, and pools of up to 1,000.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the figures here too.")
+def main(workers: str, events: int, quick: bool, json_file: Path | None) -> None:
+    """Print one line a size and kind of event."""
+    sizes = [int(size) for size in workers.split(",")]
+    if quick:
+        sizes = [size for size in sizes if size <= 1000]
+        events //= 10
+    table = Table(title=f"Router: time per event, Python {platform.python_version()}, {platform.machine()}")
+    for column in ("workers", "labels", "waiting", "event", "median µs", "p99 µs", "mean µs"):
+        table.add_column(column, justify="left" if column == "event" else "right")
+    costs: list[Cost] = []
+    for size in sizes:
+        for cost in measure(size, events=events):
+            costs.append(cost)
+            table.add_row(
+                f"{cost.workers:,}",
+                f"{cost.labels:,}",
+                f"{cost.waiting:,}",
+                cost.event,
+                f"{cost.median_us:.1f}",
+                f"{cost.p99_us:.1f}",
+                f"{cost.mean_us:.1f}",
+            )
+    (Console() if sys.stdout.isatty() else Console(width=110)).print(table)
+    if json_file is not None:
+        json_file.write_text(json.dumps(msgspec.to_builtins(costs), indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""`just bench-sim`: the production router and what it is compared with, on the same simulated traffic."""
+
+import platform
+import random
+import statistics
+import sys
+import time
+from collections.abc import Collection
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import click
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from bench.sim.bounds import bound
+from bench.sim.engine import Simulation
+from bench.sim.policies import POLICIES, SINGLE
+from bench.sim.report import QUANTILES, Row, plot, quantile, table
+from bench.sim.trace import read_trace
+from bench.sim.workload import WORKLOADS, Workload
+from bus.errors import LabelbusError
+
+D_SEEDS = 3
+"""D has 200,000 requests a seed: three seeds tell enough."""
+
+
+def simulate(
+    workload: Workload, policy: str, seed: int, *, dispatchers: int = 1, latency_s: float = 0.0, progress: Progress
+) -> Row:
+    """One policy on one draw of a workload."""
+    began = time.perf_counter()
+    name = policy if dispatchers == 1 else f"{policy} × {dispatchers}"
+    bar = progress.add_task(f"{workload.name} {name} seed {seed}", total=len(workload.requests))
+    made = [POLICIES[policy](seed + number) for number in range(dispatchers)]
+    simulation = Simulation(workload, made, seed=seed, latency_s=latency_s)
+    run = simulation.play(lambda done: progress.update(bar, completed=done))
+    progress.remove_task(bar)
+    ordered = sorted(run.completion)
+    least = bound(workload)
+    return Row(
+        workload=workload.name,
+        policy=policy,
+        dispatchers=dispatchers,
+        seed=seed,
+        requests=len(ordered),
+        misses=run.misses,
+        failed=run.failed,
+        bounces=run.bounces,
+        mean_s=statistics.fmean(ordered),
+        p50_s=quantile(ordered, 0.5),
+        p99_s=quantile(ordered, 0.99),
+        max_s=ordered[-1],
+        bound_misses=least.misses,
+        bound_mean_s=least.mean_s,
+        routes=run.routes,
+        quantiles_s=[quantile(ordered, q) for q in QUANTILES],
+        wall_s=time.perf_counter() - began,
+    )
+
+
+@click.command(help="Simulate a pool under the router and other policies. Workloads: " + ", ".join(WORKLOADS) + ".")
+@click.option("--workloads", default=",".join(WORKLOADS), help="Which, with commas; all by default.")
+@click.option("--policies", default=",".join(POLICIES), show_default=True, help="Which, with commas.")
+@click.option("--seeds", default="1,2,3,4,5", show_default=True, help="Seeds of the draws; D takes the first three.")
+@click.option("--dispatchers", default="1", show_default=True, help="Dispatchers on one pool, e.g. 1,2,4.")
+@click.option("--latency-ms", default=0.25, show_default=True, help="One way to a worker, with several dispatchers.")
+@click.option("--trace", type=click.Path(path_type=Path), help="Replay a file of lines time,label,run_ms,load_ms.")
+@click.option("--workers", default=4, show_default=True, help="Pool for the trace.")
+@click.option("--capacity", default=4, show_default=True, help="Labels a worker holds, for the trace.")
+@click.option("--slots", default=1, show_default=True, help="Tasks a worker runs at once, for the trace.")
+@click.option("--quick", is_flag=True, help="A twentieth of the requests, one seed, without D: under a minute.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the results; bench-results/sim-<time>.")
+def main(
+    workloads: str,
+    policies: str,
+    seeds: str,
+    dispatchers: str,
+    latency_ms: float,
+    trace: Path | None,
+    workers: int,
+    capacity: int,
+    slots: int,
+    quick: bool,
+    out: Path | None,
+) -> None:
+    """Run what was asked for, print the table, write the folder."""
+    console = Console() if sys.stdout.isatty() else Console(width=110)
+    try:
+        chosen = _chosen(policies, POLICIES, "policy")
+        numbers = [int(seed) for seed in seeds.split(",")][: 1 if quick else None]
+        counts = [int(count) for count in dispatchers.split(",")]
+        names = [] if trace else [n for n in _chosen(workloads, WORKLOADS, "workload") if not (quick and n == "D")]
+        draws = [(name, seed) for name in names for seed in numbers[: D_SEEDS if name == "D" else None]]
+        replay = read_trace(trace, workers=workers, capacity=capacity, slots=slots) if trace else None
+    except ValueError as exc:
+        raise click.UsageError(str(exc)) from exc
+    except LabelbusError as exc:
+        raise click.ClickException(str(exc)) from exc
+    rows: list[Row] = []
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        total = progress.add_task("all", total=max(len(draws), 1) * len(chosen))
+        for name, seed in draws or [("", numbers[0])]:
+            workload = replay or WORKLOADS[name](random.Random(seed), 0.05 if quick else 1.0)
+            for policy in chosen:
+                for count in counts if policy not in SINGLE else [1]:
+                    latency_s = latency_ms / 1e3 if count > 1 else 0.0
+                    row = simulate(workload, policy, seed, dispatchers=count, latency_s=latency_s, progress=progress)
+                    rows.append(row)
+                progress.advance(total)
+    console.print(table(rows))
+    folder = out or Path("bench-results") / f"sim-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    folder.mkdir(parents=True, exist_ok=True)
+    record = {
+        "command": sys.argv[1:],
+        "made": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "labelbus": version("labelbus"),
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "quick": quick,
+        "latency_ms": latency_ms,
+        "rows": [msgspec.to_builtins(row) for row in rows],
+    }
+    (folder / "results.json").write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
+    plots = plot(rows, folder)
+    console.print(f"{folder}/results.json and {len(plots)} plots")
+
+
+def _chosen(text: str, among: Collection[str], what: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in among:
+            raise ValueError(f"no {what} {name!r}; there are {', '.join(among)}")
+    return names
+
+
+if __name__ == "__main__":
+    main()

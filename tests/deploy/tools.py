@@ -1,0 +1,51 @@
+"""The programs that check the deployment: from `.venv-deploy` (`just deploy-tools`), else from PATH."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TOOLS = ROOT / ".venv-deploy" / "bin"
+
+
+def find(program: str) -> Path | None:
+    ours = TOOLS / program
+    if ours.exists():
+        return ours
+    on_path = shutil.which(program)
+    return Path(on_path) if on_path else None
+
+
+def need(program: str, where_from: str = "`just deploy-tools` brings it") -> Path:
+    """The program, or a skip that says where to get it."""
+    path = find(program)
+    if path is None:
+        pytest.skip(f"{program} is not installed: {where_from}")
+    return path
+
+
+def run(
+    *command: str | Path, cwd: Path = ROOT, environment: Mapping[str, str] | None = None, timeout_s: float = 300
+) -> subprocess.CompletedProcess[str]:
+    """The command's outcome, whatever it is; stdout and stderr as text."""
+    return subprocess.run(
+        command,
+        cwd=cwd,
+        env={**os.environ, **(environment or {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+
+
+def succeed(*command: str | Path, cwd: Path = ROOT, environment: Mapping[str, str] | None = None) -> str:
+    """What the command printed; its failure is the test's."""
+    outcome = run(*command, cwd=cwd, environment=environment)
+    assert outcome.returncode == 0, f"{' '.join(map(str, command))}\n{outcome.stdout}\n{outcome.stderr}"
+    return outcome.stdout
