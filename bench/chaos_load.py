@@ -54,7 +54,7 @@ class Gateway:
     """Keep-alive connections to one gateway; as many as there are requests at once."""
 
     def __init__(self, port: int) -> None:
-        self.port: Final = port
+        self.port = port
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
     async def call(self, method: str, path: str, body: object = None, *, timeout_s: float = 60.0) -> Answer:
@@ -90,6 +90,12 @@ class Gateway:
             **more,
         }
         return await self.call("POST", "/run-task", body, timeout_s=deadline_s + MARGIN_S)
+
+    def moved(self, port: int) -> None:
+        """It listens there now."""
+        if port != self.port:
+            self.close()
+            self.port = port
 
     def close(self) -> None:
         """Close what is idle."""

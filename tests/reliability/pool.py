@@ -32,14 +32,12 @@ class Part(StackProcess):
     async def kill(self) -> None:
         """SIGKILL, and wait until the process is gone."""
         self.send(signal.SIGKILL)
-        assert self._process is not None
-        await self._process.wait()
+        await self.ended()
 
     async def ended(self) -> int:
         """The exit status, once it ends by itself."""
-        assert self._process is not None
         async with asyncio.timeout(DEADLINE_S):
-            return await self._process.wait()
+            return await super().ended()
 
     def rss_mb(self) -> float:
         """Memory in use."""
