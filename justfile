@@ -102,6 +102,10 @@ bench-router *args: setup
 NUM_WORKERS := "2"
 RANDOM_DISPATCH := "false"
 
+# a load while parts are killed, stopped, hung and cut off, and what was lost (nothing): just chaos --minutes 10
+chaos *args: setup
+    @{{ bin }}/python -m bench.chaos {{ args }}
+
 # the published benchmark on the real stack: just NUM_WORKERS=2 RANDOM_DISPATCH=false bench --requests 2400 --compare
 bench *args: setup
     @{{ bin }}/python -m bench.live --workers {{ NUM_WORKERS }} --policy {{ if RANDOM_DISPATCH == "true" { "random" } else { "affinity" } }} {{ args }}

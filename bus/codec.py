@@ -225,6 +225,7 @@ def _state_to_pb(state: WorkerState) -> pb.WorkerState:
         slots=state.slots,
         capacity=state.capacity,
         draining=state.draining,
+        owed=None if state.owed is None else pb.Owed(tokens=state.owed),
     )
 
 
@@ -239,4 +240,5 @@ def _state_from_pb(message: pb.WorkerState) -> WorkerState:
         slots=message.slots,
         capacity=message.capacity,
         draining=message.draining,
+        owed=tuple(message.owed.tokens) if message.HasField("owed") else None,
     )

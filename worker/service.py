@@ -69,6 +69,7 @@ class WorkerService:
         self._clock = UnixClock()
         self._clocks = SenderClocks()
         self._serving: set[asyncio.Task[None]] = set()
+        self._owed: set[str] = set()
         self._idle = asyncio.Event()
         self._idle.set()
         self._presence = Presence(
@@ -106,7 +107,10 @@ class WorkerService:
                 )
                 subjects = self._bus.subjects  # heard before it is seen: who finds the key may send at once
                 direct = await self._bus.nc.subscribe(subjects.task(self._worker_id), cb=self._on_task)
-                pings = await self._bus.nc.subscribe(subjects.ping(self._worker_id), cb=self._on_ping)
+                pings = [
+                    await self._bus.nc.subscribe(subject, cb=self._on_ping)
+                    for subject in (subjects.ping(self._worker_id), subjects.ping_any)
+                ]
                 conversions = await self._bus.nc.subscribe(subjects.convert_event("*"), cb=self._on_conversion)
                 await self._bus.settle()
                 presence = self._tasks.create_task(self._presence.run(), name="presence")
@@ -119,7 +123,8 @@ class WorkerService:
                 await self._drain()
                 await end(registration, presence)
                 self._left = True  # what it said of itself after its key is gone would bring it back
-                await leave(self._bus, pings)
+                for subscription in pings:
+                    await leave(self._bus, subscription)
                 await self._registration.remove()
                 await leave(self._bus, direct)
         finally:
@@ -149,7 +154,9 @@ class WorkerService:
             self._ignore(msg, exc)
 
     async def _on_ping(self, msg: Msg) -> None:
-        await self._send(msg, encode_state(self._presence.state()))
+        asker = _sender(msg.reply)
+        owed = tuple(reply.rpartition(".")[2] for reply in self._owed if _sender(reply) == asker)
+        await self._send(msg, encode_state(msgspec.structs.replace(self._presence.state(), owed=owed)))
 
     async def _on_task(self, msg: Msg) -> None:
         try:
@@ -161,6 +168,7 @@ class WorkerService:
             await self._answer(msg, self._result(task, Status.BUSY))
             return
         self._presence.took()
+        self._owed.add(msg.reply)
         self._idle.clear()
         serving = self._tasks.create_task(self._serve(task, msg, time.monotonic()), name=f"task {task.task_id}")
         self._serving.add(serving)
@@ -183,6 +191,7 @@ class WorkerService:
             result = self._failure(task, WorkerError(f"{task.task_type} failed: {reason(exc)}"))
         self._presence.answered()
         await self._answer(msg, result)
+        self._owed.discard(msg.reply)  # not before it is sent: what is neither owed nor answered counts as lost
 
     def _served(self, serving: asyncio.Task[None]) -> None:
         self._serving.discard(serving)
