@@ -65,7 +65,7 @@ class Gateway:
             f"Content-Length: {len(payload)}\r\n\r\n"
         )
         async with asyncio.timeout(timeout_s):
-            reader, writer = self._idle.pop() if self._idle else await asyncio.open_connection("127.0.0.1", self.port)
+            reader, writer = await self._connection()
             try:
                 writer.write(head.encode() + payload)
                 answer = await _read(reader)
@@ -90,6 +90,14 @@ class Gateway:
             **more,
         }
         return await self.call("POST", "/run-task", body, timeout_s=deadline_s + MARGIN_S)
+
+    async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        while self._idle:
+            reader, writer = self._idle.pop()
+            if not reader.at_eof():  # the gateway closes what is idle for some seconds
+                return reader, writer
+            writer.close()
+        return await asyncio.open_connection("127.0.0.1", self.port)
 
     def moved(self, port: int) -> None:
         """It listens there now."""

@@ -107,7 +107,7 @@ class Router:
             if not task.cancelled:
                 self._bounced_by_all(now, task, no_responders=no_responders)
         elif no_responders:
-            self._gone(now, worker)
+            self._gone(now, worker, bounced=token)
             if not task.cancelled:
                 self._wait_or_give_up(now, task)
         else:
@@ -485,10 +485,21 @@ class Router:
         self._books.reject(task, Reason.GAVE_UP, f"it was lost with worker {', '.join(task.lost)}{why}")
         return None
 
-    def _gone(self, now: float, worker: Worker) -> None:
+    def _gone(self, now: float, worker: Worker, *, bounced: int | None = None) -> None:
+        """Nobody was there for the assignment `bounced`: what was sent after it will come back as well.
+
+        That is no loss of theirs. Unless they may not be run twice: a new process of that name may have taken them.
+        """
         books = self._books
         labels = list(worker.labels)
-        tasks = [task for token in list(worker.own) if (task := self._lose(token, worker.worker_id)) is not None]
+        tasks = []
+        for token, assignment in list(worker.own.items()):
+            if bounced is not None and token > bounced and assignment.task.spec.retry:
+                books.take_back(token)
+                if not assignment.task.cancelled:
+                    tasks.append(assignment.task)
+            elif (task := self._lose(token, worker.worker_id)) is not None:
+                tasks.append(task)
         books.detach(worker)
         books.pool.remove(worker)
         if books.pool.mix_changed:
