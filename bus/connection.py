@@ -1,9 +1,11 @@
 """One NATS connection a process, which reconnects for ever and says when it did."""
 
 import asyncio
+import math
 import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 import nats
@@ -25,17 +27,22 @@ PING_INTERVAL_S: Final = 10
 PENDING_BYTES: Final = 8 * 1024 * 1024
 """What may wait in memory to be sent while the server is away; beyond it `publish` raises."""
 
+RETURN_S: Final = 2.0
+"""Everybody is back so long after the server is, or is gone."""
+
 Hook = Callable[[], Awaitable[None]]
 
 
 class Bus:
     """A connection and the names on it. Made by `connect`."""
 
-    def __init__(self, nc: Client, subjects: Subjects) -> None:
+    def __init__(self, nc: Client, subjects: Subjects, *, replicas: int = 1) -> None:
         self.nc: Final = nc
         self.js: Final[JetStreamContext] = nc.jetstream()
         self.subjects: Final = subjects
+        self.replicas: Final = replicas
         self.reconnects = 0
+        self._settled_at = -math.inf
         self._on_disconnect: list[Hook] = []
         self._on_reconnect: list[Hook] = []
 
@@ -43,6 +50,11 @@ class Bus:
     def connected(self) -> bool:
         """True while there is a server at the other end."""
         return bool(self.nc.is_connected)
+
+    @property
+    def unsettled(self) -> bool:
+        """True while the server is away and `RETURN_S` longer: that others are not there says nothing of them yet."""
+        return time.monotonic() < self._settled_at
 
     @property
     def max_payload_bytes(self) -> int:
@@ -68,14 +80,29 @@ class Bus:
 
     async def _disconnected(self) -> None:
         if not self.nc.is_closed:
+            self._settled_at = math.inf
             logger.warning("nats disconnected")
             await _run_hooks(self._on_disconnect)
 
     async def _reconnected(self) -> None:
         self.reconnects += 1
+        self._settled_at = time.monotonic() + RETURN_S
         url = self.nc.connected_url
         logger.bind(server=url.netloc if url else "", reconnects=self.reconnects).info("nats reconnected")
         await _run_hooks(self._on_reconnect)
+
+
+class _PatientClient(Client):
+    """nats-py's client, which does not fall deaf when the answer to a flush comes after its timeout.
+
+    nats-py sets the result of a future that was cancelled, and what that raises ends the loop that reads: a
+    connection that looks sound and hears nothing, until its own pings are missed half a minute later.
+    """
+
+    async def _process_pong(self) -> None:
+        if self._pongs and self._pongs[0].done():
+            self._pongs[0] = asyncio.get_running_loop().create_future()
+        await super()._process_pong()
 
 
 @asynccontextmanager
@@ -84,7 +111,7 @@ async def connect(settings: BusSettings, *, name: str) -> AsyncIterator[Bus]:
 
     Raises `UnavailableError` if no server answers within `nats_connect_timeout_s`.
     """
-    nc = Client()
+    nc = _PatientClient()
     bus: Bus | None = None
 
     async def disconnected() -> None:
@@ -113,21 +140,23 @@ async def connect(settings: BusSettings, *, name: str) -> AsyncIterator[Bus]:
                 tls=_tls(settings),
             )
     except TimeoutError as exc:
-        await nc.close()
+        await _close(nc)
         raise UnavailableError(
             f"no NATS server answered at {settings.nats_url} within {settings.nats_connect_timeout_s:g} s: is it "
             "running, and is --nats-url (LABELBUS_NATS_URL) right?"
         ) from exc
+    except ValueError as exc:
+        raise InvalidInputError(f"--nats-url: {settings.nats_url} is no address of a NATS server: {exc}") from exc
     except nats.errors.Error as exc:
-        await nc.close()
-        raise UnavailableError(f"NATS at {settings.nats_url} refused the connection: {exc}") from exc
-    bus = Bus(nc, settings.subjects)
+        await _close(nc)
+        raise UnavailableError(f"NATS at {settings.nats_url or 'no address'} refused the connection: {exc}") from exc
+    bus = Bus(nc, settings.subjects, replicas=settings.nats_replicas)
     try:
         yield bus
     finally:
         if nc.is_connected:
             await _flush(nc)
-        await nc.close()
+        await _close(nc)
 
 
 def _tls(settings: BusSettings) -> ssl.SSLContext | None:
@@ -144,6 +173,12 @@ async def _flush(nc: Client) -> None:
         await nc.flush(timeout=2)
     except (TimeoutError, nats.errors.Error) as exc:
         logger.bind(error=str(exc)).warning("nats flush failed at the end; the last messages may be lost")
+
+
+async def _close(nc: Client) -> None:
+    """Close, whatever there is to close: nats-py writes what is pending also if its transport is gone or was never."""
+    with suppress(AssertionError, RuntimeError, OSError):
+        await nc.close()
 
 
 async def _run_hooks(hooks: list[Hook]) -> None:

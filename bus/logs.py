@@ -38,6 +38,9 @@ BUFFER_RECORDS: Final = 20_000
 BATCH_BYTES: Final = 256 * 1024
 MAX_FIELD_CHARS: Final = 4_000
 MAX_ERROR_CHARS: Final = 16_000
+LINGER_S: Final = 0.02
+"""How long records gather before they are shipped: thousands a second then cost fifty messages, not thousands."""
+
 RETRY_S: Final = 0.5
 ACK_TIMEOUT_S: Final = 2.0
 
@@ -81,7 +84,49 @@ def to_record(record: "Record", component: str, component_id: str) -> LogRecord:
 
 def rfc3339(unix_s: float) -> str:
     """A Unix time as RFC 3339 in UTC with microseconds, which sorts as text."""
-    return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return datetime.fromtimestamp(unix_s, UTC).isoformat(timespec="microseconds")[:26] + "Z"
+
+
+def log_event(event: str, **fields: object) -> None:
+    """One record of level INFO by way of loguru."""
+    logger.bind(**fields).info(event)
+
+
+class QuickLog:
+    """Records of level INFO that come thousands of times a second, at a fifth of loguru's price.
+
+    They go where loguru's go (stderr in the format of the settings, and the bus) and look the same there, without
+    colours. The fields must be JSON as they are.
+    """
+
+    def __init__(self, settings: BusSettings, *, component: str, component_id: str, shipper: "LogShipper") -> None:
+        self._wanted = LEVELS.index(settings.log_level) <= LEVELS.index("INFO")
+        self._json = settings.log_format == "json"
+        self._component = component
+        self._component_id = component_id
+        self._shipper = shipper
+        self._encode = msgspec.json.Encoder().encode
+
+    def event(self, event: str, **fields: object) -> None:
+        """Like `log_event`."""
+        if not self._wanted:
+            return
+        now = time.time()
+        record = LogRecord(
+            time=rfc3339(now),
+            level="INFO",
+            component=self._component,
+            id=self._component_id,
+            event=event,
+            fields=fields,
+        )
+        self._shipper.add(record)
+        if self._json:
+            line = self._encode(record).decode()
+        else:
+            clock = f"{time.strftime('%H:%M:%S', time.localtime(now))}.{int(now % 1 * 1000):03}"
+            line = f"{clock} INFO    {self._component}/{self._component_id} {event} {fields}"
+        sys.stderr.write(line + "\n")
 
 
 class LogShipper:
@@ -126,6 +171,7 @@ class LogShipper:
             await self._wake.wait()
             self._wake.clear()
             while self._buffer:
+                await asyncio.sleep(LINGER_S)
                 batch = self._next_batch()
                 await self._ship(batch)
                 self.shipped += len(batch)
@@ -144,21 +190,21 @@ class LogShipper:
         self._empty.clear()
         self._wake.set()
 
-    def _next_batch(self) -> list[LogRecord]:
-        batch: list[LogRecord] = []
+    def _next_batch(self) -> list[bytes]:
+        batch: list[bytes] = []
         size = 0
         limit = min(BATCH_BYTES, self._bus.max_payload_bytes // 2)
         while self._buffer and size < limit:
-            record = self._buffer.popleft()
-            size += 200 + sum(len(str(value)) for value in record.fields.values()) + len(record.error)
-            batch.append(record)
+            line = encode_records([self._buffer.popleft()])
+            size += len(line) + 1
+            batch.append(line)
         return batch
 
-    async def _ship(self, batch: list[LogRecord]) -> None:
+    async def _ship(self, batch: list[bytes]) -> None:
         """Publish until acknowledged; the message id lets the stream drop what it has already."""
         self._batches += 1
         headers: dict[str, str] = {Header.MSG_ID.value: f"{self._batch_prefix}-{self._batches}"}
-        payload = encode_records(batch)
+        payload = b"\n".join(batch)
         while True:
             try:
                 await self._bus.js.publish(self._subject, payload, timeout=ACK_TIMEOUT_S, headers=headers)

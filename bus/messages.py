@@ -28,7 +28,10 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker holds and how busy it is, as of `revision` of the process that began at `epoch_ms`."""
+    """What a worker holds and how busy it is, as of `revision` of the process that began at `epoch_ms`.
+
+    `owed` is there in answer to a ping only: the last tokens of the reply subjects of the asker's tasks that it has.
+    """
 
     worker_id: str
     epoch_ms: int = 0
@@ -40,6 +43,7 @@ class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
     window: int = 0
     capacity: int = 1
     draining: bool = False
+    owed: tuple[str, ...] | None = None
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):

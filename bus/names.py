@@ -6,6 +6,7 @@ label everywhere: `normalise_label` takes either and gives the form with slashes
 begin nor end with a hyphen nor contain two in a row, which makes the replacement reversible.
 """
 
+import functools
 import re
 from typing import Final
 
@@ -27,6 +28,7 @@ _TASK_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]*", re.ASCII)
 _TASK_TYPE = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
 
 
+@functools.lru_cache(maxsize=8192)
 def normalise_label(text: str) -> str:
     """The label in its normal form, with slashes; `a--b` and `a/b` are one label.
 
@@ -48,6 +50,7 @@ def model_name(label: str) -> str:
     return label.replace("/", "--")
 
 
+@functools.lru_cache(maxsize=8192)
 def check_worker_id(text: str) -> str:
     """The text itself, or `BadNameError`: a worker's id is one token of a subject and part of a KV key."""
     if text == ANY_WORKER or len(text) > MAX_ID_CHARS or not _ID.fullmatch(text):
@@ -68,6 +71,7 @@ def check_task_id(text: str) -> str:
     return text
 
 
+@functools.lru_cache(maxsize=1024)
 def check_task_type(text: str) -> str:
     """The text itself, or `BadNameError`."""
     if len(text) > MAX_TASK_TYPE_CHARS or not _TASK_TYPE.fullmatch(text):

@@ -6,9 +6,9 @@ the watch is made anew, since the old one resumes only many seconds later, and w
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 import nats.errors
 from loguru import logger
@@ -16,9 +16,10 @@ from nats.js.errors import Error as JetStreamError
 from nats.js.kv import KeyValue
 
 from bus.codec import decode_entry, encode_entry
-from bus.connection import Bus
+from bus.connection import RETURN_S, Bus
 from bus.errors import LabelbusError, MalformedError, UnavailableError, reason
 from bus.messages import WorkerEntry
+from bus.owned import end
 from bus.streams import ensure_bucket
 
 TTL_HEARTBEATS: Final = 3
@@ -77,6 +78,9 @@ class Registration:
 
     async def remove(self) -> None:
         """Delete the key, so that dispatchers know at once; a server that is away lets it expire instead."""
+        if not self._bus.connected:
+            logger.warning("nats is away, key not deleted; it expires by itself")
+            return
         try:
             kv = await self._bus.js.key_value(self._bus.subjects.bucket)
             await kv.delete(self._key)
@@ -109,6 +113,8 @@ class RegistryWatch:
     """Calls `on_entry` and `on_gone` as workers come, change and go. Run `run()` as an owned task.
 
     `on_reach(False)` says that the registry cannot be read; the workers known by then are not reported gone.
+    Keys expire while NATS is away, and who finds its key missing just after its return may be a moment behind: such
+    workers are reported gone only if they have not written it anew by `RETURN_S`.
     A value that is no entry is counted in `malformed`, logged and otherwise ignored.
     """
 
@@ -125,6 +131,8 @@ class RegistryWatch:
         self._on_gone = on_gone
         self._on_reach = on_reach
         self._known: set[str] = set()
+        self._missing: set[str] = set()
+        self._patience: asyncio.TimerHandle | None = None
         self._renew = asyncio.Event()
         self._synced = asyncio.Event()
         self.malformed = 0
@@ -142,34 +150,44 @@ class RegistryWatch:
     async def run(self) -> None:
         """Watch until cancelled, through every loss of the server or the bucket."""
         in_reach = True
-        while True:
-            self._renew.clear()
-            try:
-                kv = await ensure_bucket(self._bus)
-                await self._watch(kv)
-                in_reach = True
-            except (UnavailableError, JetStreamError, nats.errors.Error, TimeoutError) as exc:
-                if in_reach:
-                    logger.bind(reason=reason(exc)).warning("registry out of reach; trying again")
-                in_reach = False
-                self._on_reach(False)
-                await self._wait_for_renewal(RETRY_S)
+        try:
+            while True:
+                self._renew.clear()
+                try:
+                    await self._until_renewed(self._read())
+                    in_reach = True
+                except (UnavailableError, JetStreamError, nats.errors.Error, TimeoutError) as exc:
+                    if in_reach:
+                        logger.bind(reason=reason(exc)).warning("registry out of reach; trying again")
+                    in_reach = False
+                    self._on_reach(False)
+                    await self._wait_for_renewal(RETRY_S)
+        finally:
+            if self._patience is not None:
+                self._patience.cancel()
+
+    async def _until_renewed(self, reading: Coroutine[Any, Any, None]) -> None:
+        """Read until there is a reason to begin anew: a request that was lost with the server is not waited for."""
+        tasks = asyncio.create_task(reading), asyncio.create_task(self._renew.wait())
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if tasks[0] in done:
+                tasks[0].result()
+        finally:
+            await end(*tasks)
+
+    async def _read(self) -> None:
+        await self._watch(await ensure_bucket(self._bus))
 
     async def _watch(self, kv: KeyValue) -> None:
         watcher = await kv.watch(self._bus.subjects.worker_keys)
-        renewal = asyncio.create_task(self._renew.wait())
         try:
             seen: set[str] | None = set()
             while True:
-                update = asyncio.ensure_future(watcher._updates.get())  # noqa: SLF001  # `updates()` times out instead
-                await asyncio.wait((update, renewal), return_when=asyncio.FIRST_COMPLETED)
-                if renewal.done():
-                    update.cancel()
-                    return
-                entry = update.result()
+                entry = await watcher._updates.get()  # noqa: SLF001  # `updates()` times out instead
                 if entry is None:  # the snapshot is whole
                     if seen is not None:
-                        self._forget(self._known - seen)
+                        self._expired(self._known - seen)
                         seen = None
                     self._on_reach(True)
                     self._synced.set()
@@ -178,15 +196,17 @@ class RegistryWatch:
                     if seen is not None and worker_id in self._known:
                         seen.add(worker_id)
         finally:
-            renewal.cancel()
             await _stop(watcher)
 
     def _apply(self, entry: KeyValue.Entry) -> str:
         try:
             worker_id = self._bus.subjects.worker_of_key(entry.key)
-            if entry.operation in ("DEL", "PURGE") or not entry.value:
+            if entry.operation == "DEL":
                 self._forget({worker_id} & self._known)
                 return worker_id
+            if entry.operation == "PURGE" or not entry.value:
+                self._expired({worker_id} & self._known)
+                return ""
             worker = decode_entry(entry.value)
             if worker.worker_id != worker_id:
                 raise MalformedError(f"the entry at {entry.key} names the worker {worker.worker_id}")
@@ -195,12 +215,33 @@ class RegistryWatch:
             logger.bind(key=entry.key, reason=str(exc)).warning("registry value ignored")
             return ""
         self._known.add(worker_id)
+        self._missing.discard(worker_id)
         self._on_entry(worker)
         return worker_id
+
+    def _expired(self, worker_ids: set[str]) -> None:
+        """Their keys are not there any more: they are gone, unless it is NATS that was away."""
+        if not self._bus.unsettled:
+            self._forget(worker_ids)
+        elif worker_ids:
+            self._missing |= worker_ids
+            self._look_later()
+
+    def _look_later(self) -> None:
+        if self._patience is None:
+            self._patience = asyncio.get_running_loop().call_later(RETURN_S, self._look)
+
+    def _look(self) -> None:
+        self._patience = None
+        if self._bus.unsettled:
+            self._look_later()
+        else:
+            self._forget(self._missing & self._known)
 
     def _forget(self, worker_ids: set[str]) -> None:
         for worker_id in worker_ids:
             self._known.discard(worker_id)
+            self._missing.discard(worker_id)
             self._on_gone(worker_id)
 
     async def _reconnected(self) -> None:

@@ -4,6 +4,7 @@
     lb.task.any                      tasks for whoever is free (queue group)
     lb.reply.<dispatcher>.<token>    a worker's Result for one assignment
     lb.ping.<worker>                 asks a worker for its state; no responders: it is gone
+    lb.ping.any                      asks every worker
     lb.state.<worker>                a worker's WorkerState when it changes
     lb.log.<component>.<id>          JSON log records, kept by the stream
     lb.convert                       ConvertRequest (queue group)
@@ -52,6 +53,11 @@ class Subjects(msgspec.Struct, frozen=True, kw_only=True):
     def ping(self, worker_id: str) -> str:
         """Asks a worker for its `WorkerState`."""
         return f"{self.prefix}.ping.{worker_id}"
+
+    @property
+    def ping_any(self) -> str:
+        """Asks every worker for its `WorkerState`."""
+        return f"{self.prefix}.ping.{ANY_WORKER}"
 
     def state(self, worker_id: str) -> str:
         """A worker's load as it changes; `worker_id` is `*` for all."""

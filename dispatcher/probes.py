@@ -1,114 +1,134 @@
-"""Watches over workers that owe an answer.
-
-A request to a worker that is killed gives nothing but a timeout, and its key in the registry lives for three
-heartbeats more. So a worker that has owed an answer for a while and has not been heard of is asked for its state:
-"no responders" says at once that its process is gone, and silence says that it hangs.
-"""
+"""Asks workers that owe an answer how they are: the I/O of `dispatcher.debts`."""
 
 import asyncio
 from collections.abc import Callable
 from typing import ClassVar, Final
 
-import msgspec
 import nats.errors
 from loguru import logger
 
 from bus.connection import Bus
 from bus.errors import reason
+from bus.messages import WorkerState
+from bus.names import ANY_WORKER
+from dispatcher.debts import INTERVAL_S, Ask, Debts, Hangs, Lost
 
-INTERVAL_S: Final = 0.4
-"""With no responders answered in a millisecond, a killed worker is known within twice this."""
-
-SILENCE_S: Final = 4.0
-"""A worker that answers no probe for so long hangs. A load or a long task does not keep a worker from answering."""
-
-
-class Watched(msgspec.Struct):
-    """A worker that owes answers. Times are those of the event loop, seconds."""
-
-    tokens: set[int]
-    owing_since: float
-    heard_at: float
-    asked_at: float = 0.0
+ECHO_S: Final = 3 * INTERVAL_S
+"""NATS brings back what one sends oneself within this, or is silent itself, and then nobody's silence counts."""
 
 
 class Probes:
-    """Run `run()` as an owned task; `on_gone` is called with a worker that is gone or hangs."""
+    """Run `run()` as an owned task.
+
+    `on_gone` is called with a worker that is gone or hangs, `on_lost` with what nobody will answer.
+    """
 
     MARK: ClassVar[str] = "p-"
+    """What the token of a probe's reply subject begins with; the time of asking and the worker follow."""
 
-    def __init__(self, bus: Bus, *, reply_to: Callable[[str], str], on_gone: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        *,
+        reply_to: Callable[[str], str],
+        number_of: Callable[[str], int],
+        on_gone: Callable[[str], None],
+        on_lost: Callable[[Lost], None],
+    ) -> None:
         self._bus = bus
         self._reply_to = reply_to
+        self._number_of = number_of
         self._on_gone = on_gone
+        self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
-        self._watched: dict[str, Watched] = {}
-        self._worker_of: dict[int, str] = {}
+        self._debts = Debts()
         self._owing = asyncio.Event()
+        self._echoed_at = 0.0
 
-    def sent(self, token: int, worker_id: str) -> None:
-        """A task went to this worker."""
-        now = self._loop.time()
-        self._worker_of[token] = worker_id
-        watched = self._watched.get(worker_id)
-        if watched is None:
-            self._watched[worker_id] = Watched({token}, now, now)
+    def sent(self, token: int, worker_id: str | None) -> None:
+        """A task went to this worker, or to the queue group."""
+        self._debts.sent(self._loop.time(), token, worker_id or ANY_WORKER)
+        if not self._owing.is_set():
             self._owing.set()
-        else:
-            watched.tokens.add(token)
 
     def settled(self, token: int) -> None:
         """The assignment was answered, one way or the other."""
-        worker_id = self._worker_of.pop(token, None)
-        watched = self._watched.get(worker_id) if worker_id is not None else None
-        if worker_id is not None and watched is not None:
-            watched.tokens.discard(token)
-            if not watched.tokens:
-                del self._watched[worker_id]
+        self._debts.settled(token)
 
     def heard(self, worker_id: str) -> None:
         """The worker gave a sign of life."""
-        watched = self._watched.get(worker_id)
-        if watched is not None:
-            watched.heard_at = self._loop.time()
+        self._debts.heard(self._loop.time(), worker_id)
 
     def forget_worker(self, worker_id: str) -> None:
-        """The worker is gone; what it owed is somebody else's affair."""
-        watched = self._watched.pop(worker_id, None)
-        for token in watched.tokens if watched is not None else ():
-            self._worker_of.pop(token, None)
+        """The worker is gone."""
+        for lost in self._debts.gone(worker_id):
+            self._on_lost(lost)
+
+    def answered(self, token: str, state: WorkerState | None) -> None:
+        """A probe came back: with a worker's state, or with None (nobody listens there, or it is the echo).
+
+        Just after NATS was away that says nothing: the worker may need a moment longer than this dispatcher.
+        """
+        time_ms, _, worker_id = token.removeprefix(self.MARK).partition("-")
+        if not time_ms.isdecimal():
+            return
+        now = self._loop.time()
+        if not worker_id:
+            self._echoed_at = now
+        elif state is None:
+            if worker_id != ANY_WORKER and not self._bus.unsettled:
+                self._on_gone(worker_id)
+        elif state.owed is None:  # of a version that does not tell
+            self._debts.heard(now, state.worker_id)
+        else:
+            owed = {self._number_of(token) for token in state.owed}
+            for lost in self._debts.told(now, state.worker_id, int(time_ms) / 1000, owed):
+                self._on_lost(lost)
 
     async def run(self) -> None:
         """Probe while anybody owes anything, until cancelled."""
         while True:
             await self._owing.wait()
+            began = self._loop.time()
             await asyncio.sleep(INTERVAL_S)
-            if not self._watched:
+            now = self._loop.time()
+            late_s = now - began - INTERVAL_S
+            if not self._debts:
                 self._owing.clear()
+                self._echoed_at = 0.0
                 continue
+            if not self._bus.connected or late_s > ECHO_S or (self._echoed_at and now - self._echoed_at > ECHO_S):
+                self._debts.excuse(now)  # NATS was away or silent, or this process was held up
             if self._bus.connected:
-                await self._probe(self._loop.time())
-            else:
-                self._excuse(self._loop.time())
+                if not self._echoed_at:
+                    self._echoed_at = now
+                await self._echo(now)
+                await self._round(now)
 
-    async def _probe(self, now: float) -> None:
-        for worker_id, watched in list(self._watched.items()):
-            if now - watched.heard_at > SILENCE_S and watched.asked_at > watched.heard_at:
-                logger.bind(worker=worker_id, silent_s=round(now - watched.heard_at, 1)).warning("worker hangs")
-                self._on_gone(worker_id)
-            elif now - watched.heard_at >= INTERVAL_S:
-                watched.asked_at = now
-                await self._ask(worker_id)
+    async def _round(self, now: float) -> None:
+        for item in self._debts.round(now):
+            match item:
+                case Ask(worker_id):
+                    await self._ask(now, worker_id)
+                case Hangs():
+                    logger.bind(worker=item.worker_id, silent_s=round(item.silent_s, 1)).warning("worker hangs")
+                    self._on_gone(item.worker_id)
+                case Lost():
+                    self._on_lost(item)
 
-    def _excuse(self, now: float) -> None:
-        """Nobody can be heard while NATS is away."""
-        for watched in self._watched.values():
-            watched.heard_at = now
+    async def _ask(self, now: float, worker_id: str) -> None:
+        subjects = self._bus.subjects
+        subject = subjects.ping_any if worker_id == ANY_WORKER else subjects.ping(worker_id)
+        await self._publish(subject, reply=self._token(now, worker_id))
 
-    async def _ask(self, worker_id: str) -> None:
+    async def _echo(self, now: float) -> None:
+        await self._publish(self._token(now, ""))
+
+    def _token(self, now: float, worker_id: str) -> str:
+        return self._reply_to(f"{self.MARK}{int(now * 1000)}-{worker_id}")
+
+    async def _publish(self, subject: str, *, reply: str = "") -> None:
         try:
-            await self._bus.nc.publish(
-                self._bus.subjects.ping(worker_id), reply=self._reply_to(f"{self.MARK}{worker_id}")
-            )
+            await self._bus.nc.publish(subject, reply=reply)
         except nats.errors.Error as exc:
-            logger.bind(worker=worker_id, reason=reason(exc)).debug("probe not sent")
+            logger.bind(subject=subject, reason=reason(exc)).debug("probe not sent")

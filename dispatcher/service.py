@@ -28,6 +28,7 @@ from bus.messages import Result, Status, Task, WorkerEntry, WorkerState
 from bus.owned import end
 from bus.registry import RegistryWatch
 from dispatcher.answers import RETRYABLE_CODES, TaskAnswer, TaskRequest, error_of, error_of_reject
+from dispatcher.debts import Lost
 from dispatcher.probes import Probes
 from dispatcher.router.model import Assign, Command, Outcome, Reject, TaskSpec, WorkerView
 from dispatcher.router.policy import RouterPolicy
@@ -50,6 +51,7 @@ class Counts(msgspec.Struct):
     retried: int = 0
     bounced: int = 0
     late: int = 0
+    lost: int = 0
     malformed: int = 0
 
 
@@ -80,9 +82,16 @@ class DispatcherService:
         self._life = f"{self._clock.now_ms():x}-"
         self._flights: dict[str, Flight] = {}
         self._watch = RegistryWatch(bus, on_entry=self._entry, on_gone=self._gone, on_reach=self._reach)
-        self._probes = Probes(bus, reply_to=lambda token: bus.subjects.reply(dispatcher_id, token), on_gone=self._gone)
+        self._probes = Probes(
+            bus,
+            reply_to=lambda token: bus.subjects.reply(dispatcher_id, token),
+            number_of=self._number,
+            on_gone=self._gone,
+            on_lost=self._lost,
+        )
         self._tasks: asyncio.TaskGroup
         self._wake: asyncio.TimerHandle | None = None
+        self._wake_at = 0.0
         self.counts: Final = Counts()
 
     async def run(self, stopping: asyncio.Event, started: asyncio.Event) -> None:
@@ -184,6 +193,11 @@ class DispatcherService:
         self._probes.forget_worker(worker_id)
         self._do_soon(self.router.worker_gone(self._loop.time(), worker_id))
 
+    def _lost(self, lost: Lost) -> None:
+        logger.bind(worker=lost.worker_id).warning("task lost on the way")
+        self.counts.lost += 1
+        self._do_soon(self.router.lost(self._loop.time(), lost.token, lost.worker_id))
+
     def _reach(self, in_reach: bool) -> None:
         now = self._loop.time()
         self._do_soon(self.router.registry_found(now) if in_reach else self.router.registry_lost(now))
@@ -208,7 +222,8 @@ class DispatcherService:
         if no_responders:
             self._probes.settled(number)
             self.counts.bounced += 1
-            await self._do(self.router.bounced(now, number, no_responders=True))
+            # Just after NATS was away the worker may only need a moment longer than this dispatcher.
+            await self._do(self.router.bounced(now, number, no_responders=not self._bus.unsettled))
             return
         try:
             result = decode_result(msg.data)
@@ -260,16 +275,15 @@ class DispatcherService:
         return int(number) if number != token and number.isascii() and number.isdigit() else -1
 
     def _on_probe(self, token: str, msg: Msg, no_responders: bool) -> None:
-        worker_id = token.removeprefix(Probes.MARK)
-        if no_responders:
-            self._gone(worker_id)
+        if no_responders or not msg.data:
+            self._probes.answered(token, None)
             return
         try:
             state = decode_state(msg.data)
         except MalformedError as exc:
             self._ignore(msg, exc)
             return
-        self._probes.heard(state.worker_id)
+        self._probes.answered(token, state)
         self._do_soon(self.router.worker_seen(self._loop.time(), _view(state)))
 
     def _ignore(self, msg: Msg, exc: MalformedError) -> None:
@@ -317,8 +331,7 @@ class DispatcherService:
         subjects = self._bus.subjects
         subject = subjects.task_any if assign.worker_id is None else subjects.task(assign.worker_id)
         headers = {"traceparent": request.traceparent} if request.traceparent else None
-        if assign.worker_id is not None:
-            self._probes.sent(assign.token, assign.worker_id)
+        self._probes.sent(assign.token, assign.worker_id)
         reply = subjects.reply(self._id, f"{self._life}{assign.token}")
         try:
             await self._bus.nc.publish(subject, encode_task(task), reply=reply, headers=headers)
@@ -403,11 +416,12 @@ class DispatcherService:
     def _set_wake(self) -> None:
         due = self.router.next_wake()
         if self._wake is not None:
-            if due is not None and self._wake.when() == due:
+            if due == self._wake_at:
                 return
             self._wake.cancel()
             self._wake = None
         if due is not None:
+            self._wake_at = due  # uvloop's handle of a timer that is due within a millisecond does not tell when
             self._wake = self._loop.call_at(due, self._tick)
 
     def _tick(self) -> None:

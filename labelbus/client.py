@@ -141,6 +141,10 @@ def _task(task_type: str, label: str, parameters: Mapping[str, Any], task_id: st
 
 def _task_result(answer: httpx.Response) -> TaskResult:
     headers = _checked(answer).headers
+    if "Labelbus-Worker" not in headers:
+        raise ProblemError(
+            status=answer.status_code, code="unknown", detail=f"what answers at {answer.url} is no labelbus gateway"
+        )
     return TaskResult(
         output=answer.json(),
         task_id=headers["Labelbus-Task-Id"],

@@ -68,6 +68,7 @@ class Presence:
         self._told_at = 0.0
         self._leave: asyncio.TimerHandle | None = None
         self._tell: asyncio.TimerHandle | None = None
+        self._tell_at = 0.0
         self._wanted = asyncio.Event()
         self._state_due = False
         self.occupied = 0
@@ -189,15 +190,15 @@ class Presence:
 
     def _tell_soon(self, interval_s: float) -> None:
         """Publish when `interval_s` has passed since the last time: at once, if it has."""
-        due_in_s = self._told_at + interval_s - time.monotonic()
-        if due_in_s <= 0:
+        now = time.monotonic()
+        due = self._told_at + interval_s
+        if due <= now:
             self._tell_now()
-            return
-        loop = asyncio.get_running_loop()
-        if self._tell is None or self._tell.when() > loop.time() + due_in_s:
+        elif self._tell is None or self._tell_at > due:
             if self._tell is not None:
                 self._tell.cancel()
-            self._tell = loop.call_later(due_in_s, self._tell_now)
+            self._tell_at = due  # uvloop's handle of a timer that is due within a millisecond does not tell when
+            self._tell = asyncio.get_running_loop().call_later(due - now, self._tell_now)
 
     def _tell_now(self) -> None:
         if self._tell is not None:
@@ -217,6 +218,9 @@ async def leave(bus: Bus, subscription: Subscription) -> None:
     """End a subscription without cutting off: what the server has already sent gets its answer, if only BUSY."""
     try:
         async with asyncio.timeout(GOODBYE_S if bus.connected else 0):
+            # Asked for ahead of `drain`, whose PING overtakes its own UNSUB: what came between would be lost.
+            await bus.nc._send_unsubscribe(subscription._id)  # noqa: SLF001
+            await bus.nc.flush()
             await subscription.drain()  # type: ignore[no-untyped-call]
     except (nats.errors.Error, TimeoutError) as exc:
         # The server is away. nats-py has closed the subscription but would make it again with the connection.

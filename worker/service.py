@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -23,6 +24,7 @@ from bus.errors import (
     WorkerError,
     reason,
 )
+from bus.logs import log_event
 from bus.messages import Result, Status, Task
 from bus.names import normalise_label
 from bus.owned import end
@@ -45,13 +47,21 @@ class WorkerService:
     """One worker. `run()` serves until `stopping` is set, then drains and leaves."""
 
     def __init__(
-        self, bus: Bus, settings: WorkerSettings, worker_id: str, runtime: Runtime, task_types: dict[str, TaskType]
+        self,
+        bus: Bus,
+        settings: WorkerSettings,
+        worker_id: str,
+        runtime: Runtime,
+        task_types: dict[str, TaskType],
+        *,
+        log_task: Callable[..., None] = log_event,
     ) -> None:
         self._bus = bus
         self._settings = settings
         self._worker_id = worker_id
         self._runtime = runtime
         self._task_types = task_types
+        self._log_task = log_task
         self._limits = Limits(max_texts=settings.max_texts, max_text_chars=settings.max_text_chars)
         self._tokens = Tokens(settings.model_repository, held=settings.capacity + 1)
         self._cache = LabelCache(settings.capacity)
@@ -59,6 +69,7 @@ class WorkerService:
         self._clock = UnixClock()
         self._clocks = SenderClocks()
         self._serving: set[asyncio.Task[None]] = set()
+        self._owed: set[str] = set()
         self._idle = asyncio.Event()
         self._idle.set()
         self._presence = Presence(
@@ -97,7 +108,10 @@ class WorkerService:
                 )
                 subjects = self._bus.subjects  # heard before it is seen: who finds the key may send at once
                 direct = await self._bus.nc.subscribe(subjects.task(self._worker_id), cb=self._on_task)
-                pings = await self._bus.nc.subscribe(subjects.ping(self._worker_id), cb=self._on_ping)
+                pings = [
+                    await self._bus.nc.subscribe(subject, cb=self._on_ping)
+                    for subject in (subjects.ping(self._worker_id), subjects.ping_any)
+                ]
                 conversions = await self._bus.nc.subscribe(subjects.convert_event("*"), cb=self._on_conversion)
                 await self._bus.settle()
                 presence = self._tasks.create_task(self._presence.run(), name="presence")
@@ -110,7 +124,8 @@ class WorkerService:
                 await self._drain()
                 await end(registration, presence)
                 self._left = True  # what it said of itself after its key is gone would bring it back
-                await leave(self._bus, pings)
+                for subscription in pings:
+                    await leave(self._bus, subscription)
                 await self._registration.remove()
                 await leave(self._bus, direct)
         finally:
@@ -140,7 +155,9 @@ class WorkerService:
             self._ignore(msg, exc)
 
     async def _on_ping(self, msg: Msg) -> None:
-        await self._send(msg, encode_state(self._presence.state()))
+        asker = _sender(msg.reply)
+        owed = tuple(reply.rpartition(".")[2] for reply in self._owed if _sender(reply) == asker)
+        await self._send(msg, encode_state(msgspec.structs.replace(self._presence.state(), owed=owed)))
 
     async def _on_task(self, msg: Msg) -> None:
         try:
@@ -152,6 +169,7 @@ class WorkerService:
             await self._answer(msg, self._result(task, Status.BUSY))
             return
         self._presence.took()
+        self._owed.add(msg.reply)
         self._idle.clear()
         serving = self._tasks.create_task(self._serve(task, msg, time.monotonic()), name=f"task {task.task_id}")
         self._serving.add(serving)
@@ -174,6 +192,7 @@ class WorkerService:
             result = self._failure(task, WorkerError(f"{task.task_type} failed: {reason(exc)}"))
         self._presence.answered()
         await self._answer(msg, result)
+        self._owed.discard(msg.reply)  # not before it is sent: what is neither owed nor answered counts as lost
 
     def _served(self, serving: asyncio.Task[None]) -> None:
         self._serving.discard(serving)
@@ -223,7 +242,8 @@ class WorkerService:
                 "once, or raise max_payload on the NATS server"
             )
         queue_ms = (began - arrived) * 1000 - use.load_ms
-        logger.bind(
+        self._log_task(
+            f"Task completed in {ended - arrived:.4f} seconds",
             task_id=task.task_id,
             task_type=task.task_type,
             label=task.label,
@@ -232,7 +252,7 @@ class WorkerService:
             load_ms=round(use.load_ms, 2),
             run_ms=round((ended - began) * 1000, 2),
             attempt=task.attempt,
-        ).info(f"Task completed in {ended - arrived:.4f} seconds")
+        )
         return self._result(
             task,
             Status.OK,

@@ -1,6 +1,6 @@
 """POST /run-task."""
 
-import uuid
+import random
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -13,6 +13,7 @@ from loguru import logger
 from bus.errors import LabelbusError, MalformedError, reason
 from bus.names import check_task_id, check_task_type, normalise_label
 from dispatcher.answers import TaskAnswer, TaskRequest
+from dispatcher.api.direct import direct
 from dispatcher.api.gone import CLIENT_CLOSED_REQUEST, ClientGoneError, cancelled_when_gone
 from dispatcher.api.problems import RUN_TASK_PATH, TASK_ID_HEADER, documented, problem
 from dispatcher.api.schema import RunTask
@@ -30,6 +31,7 @@ def run_task_route(service: DispatcherService) -> HTTPRouteHandler:
     @post(
         RUN_TASK_PATH,
         status_code=200,
+        middleware=[direct(RunTask)],
         summary="Run a task on a worker that holds its label",
         responses={
             200: ResponseSpec(data_container=dict[str, Any], description="The result, as the task type defines it"),
@@ -39,10 +41,10 @@ def run_task_route(service: DispatcherService) -> HTTPRouteHandler:
     async def run_task(
         data: Annotated[RunTask, Body(description="The task")], request: Request[Any, Any, Any]
     ) -> Response[bytes]:
-        task_id = data.task_id if data.task_id is not None else uuid.uuid4().hex
+        task_id = f"{random.getrandbits(128):032x}" if data.task_id is None else data.task_id
         headers = {TASK_ID_HEADER: task_id}
         try:
-            task = to_request(data, check_task_id(task_id), request.headers.get("traceparent", ""))
+            task = to_request(data, task_id if data.task_id is None else check_task_id(task_id), _traceparent(request))
             with cancelled_when_gone(request):
                 answer = await service.run_task(task)
         except ClientGoneError:
@@ -56,6 +58,13 @@ def run_task_route(service: DispatcherService) -> HTTPRouteHandler:
         return Response(answer.output, media_type="application/json", headers=headers)
 
     return run_task
+
+
+def _traceparent(request: Request[Any, Any, Any]) -> str:
+    for name, value in request.scope["headers"]:
+        if name == b"traceparent":
+            return value.decode("latin-1")
+    return ""
 
 
 def to_request(data: RunTask, task_id: str, traceparent: str) -> TaskRequest:

@@ -13,9 +13,9 @@ class RouterPolicy(msgspec.Struct, frozen=True, kw_only=True):
     max_waiting: int = 50_000
     max_waiting_per_label: int = 20_000
     max_attempts: int = 3
-    """Runs of a task that fails retryably."""
+    """Runs of a task that fails retryably, lost ones counted."""
     max_worker_losses: int = 2
-    """Workers that may be lost with a task on them before it is given up."""
+    """Times that a task may be lost, with its worker or on the way, before it is given up."""
     max_bounces: int = 1000
     """BUSY answers to one task before it is told that the queue is full, if it has also waited …"""
     max_bounced_s: float = 60.0

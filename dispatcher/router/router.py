@@ -106,13 +106,27 @@ class Router:
             if not task.cancelled:
                 self._bounced_by_all(now, task, no_responders=no_responders)
         elif no_responders:
-            self._gone(now, worker)
+            self._gone(now, worker, bounced=token)
             if not task.cancelled:
                 self._wait_or_give_up(now, task)
         else:
             self._bounced_by(now, worker, assignment, view)
         if self._spread is not None:
             self._spread.guard(now)
+        return books.take_out()
+
+    def lost(self, now: float, token: int, worker_id: str) -> list[Command]:
+        """Nobody will answer the assignment, though its worker is there: it, or its answer, was lost on the way.
+
+        `worker_id` is who is known to have had it, or empty.
+        """
+        books = self._books
+        assignment = books.assigned.get(token)
+        if assignment is not None:
+            task = self._lose(token, worker_id)
+            if task is not None:
+                self._wait(now, task)
+            self._refresh(now, assignment.worker, None)
         return books.take_out()
 
     def cancel(self, now: float, task_id: str) -> list[Command]:
@@ -392,7 +406,7 @@ class Router:
         restarted = worker.order[0] >= 0 and view.epoch_ms > worker.order[0]
         # A new process under the same name has none of the old one's tasks.
         orphans = list(worker.own) if restarted else []
-        tasks = [task for token in orphans if (task := self._lose(token)) is not None]
+        tasks = [task for token in orphans if (task := self._lose(token, worker.worker_id)) is not None]
         lost = self._update(now, worker, view)
         for task in tasks:
             self._wait(now, task)
@@ -466,25 +480,36 @@ class Router:
                 if label.count:
                     self._matcher.offer(now, label)
 
-    def _lose(self, token: int) -> Pending | None:
-        """A worker died with this task: returns it if it is to be run again."""
+    def _lose(self, token: int, worker_id: str) -> Pending | None:
+        """The task is lost with its worker, or on the way: returns it if it is to be run again."""
         assignment = self._books.take_back(token)
         assert assignment is not None
-        assert assignment.worker is not None
         task = assignment.task
         if task.cancelled:
             return None
-        task.lost = (*task.lost, assignment.worker.worker_id)
+        task.lost = (*task.lost, worker_id or "?")
         if task.spec.retry and len(task.lost) < self.policy.max_worker_losses:
+            task.attempt += 1
             return task
         why = "" if task.spec.retry else " and may not be run twice"
         self._books.reject(task, Reason.GAVE_UP, f"it was lost with worker {', '.join(task.lost)}{why}")
         return None
 
-    def _gone(self, now: float, worker: Worker) -> None:
+    def _gone(self, now: float, worker: Worker, *, bounced: int | None = None) -> None:
+        """Nobody was there for the assignment `bounced`: what was sent after it will come back as well.
+
+        That is no loss of theirs. Unless they may not be run twice: a new process of that name may have taken them.
+        """
         books = self._books
         labels = list(worker.labels)
-        tasks = [task for token in list(worker.own) if (task := self._lose(token)) is not None]
+        tasks = []
+        for token, assignment in list(worker.own.items()):
+            if bounced is not None and token > bounced and assignment.task.spec.retry:
+                books.take_back(token)
+                if not assignment.task.cancelled:
+                    tasks.append(assignment.task)
+            elif (task := self._lose(token, worker.worker_id)) is not None:
+                tasks.append(task)
         books.detach(worker)
         books.pool.remove(worker)
         if books.pool.mix_changed:

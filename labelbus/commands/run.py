@@ -38,7 +38,7 @@ def command(
     except ProblemError as exc:
         click.echo(f"labelbus run: {exc.status} {exc}", err=True)
         sys.exit(1)
-    except httpx.HTTPError as exc:
+    except (httpx.HTTPError, httpx.InvalidURL) as exc:
         click.echo(f"labelbus run: no answer from {url}: {reason(exc)}. Is it up (`labelbus up`)?", err=True)
         sys.exit(1)
     _print(result, as_json=as_json)

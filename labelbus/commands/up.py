@@ -25,11 +25,11 @@ def run(settings: StackSettings) -> int:
     console = Console(stderr=True, highlight=False)
 
     async def main() -> None:
-        stop = asyncio.Event()
+        stop, up = asyncio.Event(), asyncio.Event()
         loop = asyncio.get_running_loop()
-        serving = asyncio.create_task(_serve(settings, console, stop))
+        serving = asyncio.create_task(_serve(settings, console, stop, up))
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, _stop, stop, serving)
+            loop.add_signal_handler(number, _stop, stop, up, serving)
         await serving
 
     try:
@@ -39,13 +39,14 @@ def run(settings: StackSettings) -> int:
     return 0
 
 
-async def _serve(settings: StackSettings, console: Console, stop: asyncio.Event) -> None:
+async def _serve(settings: StackSettings, console: Console, stop: asyncio.Event, up: asyncio.Event) -> None:
     with console.status("starting …") as status:
 
         def told(name: str) -> None:
             console.print(f"  [green]✓[/] {name}")
 
         async with running_stack(settings, told) as stack:
+            up.set()
             status.stop()
             console.print(
                 f"labelbus is up at [bold]{stack.http_url}[/]; Ctrl-C stops it\n{_hints(stack)}\n", soft_wrap=True
@@ -63,8 +64,8 @@ def _hints(stack: Stack) -> str:
     return HINTS.format(http=stack.http_url, nats=stack.nats_url, logs=stack.log_folder)
 
 
-def _stop(stop: asyncio.Event, serving: asyncio.Task[None]) -> None:
-    if stop.is_set():  # the second Ctrl-C does not wait
+def _stop(stop: asyncio.Event, up: asyncio.Event, serving: asyncio.Task[None]) -> None:
+    if stop.is_set() or not up.is_set():  # the second Ctrl-C does not wait, nor does one while parts are starting
         serving.cancel()
     stop.set()
 

@@ -65,6 +65,11 @@ class StackProcess:
                 raise UnavailableError(f"{self.name} was not ready after {timeout_s:.0f} s:\n{self.last_words()}")
             await asyncio.sleep(LOOK_S)
 
+    async def ended(self) -> int:
+        """The exit status, once it ends by itself."""
+        assert self._process is not None
+        return await self._process.wait()
+
     async def keep(self, tell: Callable[[str], None]) -> None:
         """Start it again whenever it dies, with growing pauses, until `stop`."""
         pause_s = BACKOFF_FIRST_S

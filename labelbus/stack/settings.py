@@ -30,6 +30,9 @@ class StackSettings(msgspec.Struct, frozen=True, kw_only=True):
         tuple[str, ...], Meta(description="Module with task types of one's own, for the workers; may be repeated.")
     ] = ()
     policy: Annotated[Literal["affinity", "random"], Meta(description="Policy of the dispatcher.")] = "affinity"
+    cpu_prof: Annotated[
+        Path | None, Meta(description="Write a CPU profile (pstats) of the first dispatcher to this file at the end.")
+    ] = None
     converter: Annotated[bool, Meta(description="Run a converter.")] = True
     logsink: Annotated[bool, Meta(description="Run a log sink.")] = True
     log_level: Annotated[str, Meta(description="Least level of log records.")] = "INFO"

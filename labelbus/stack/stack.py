@@ -71,6 +71,10 @@ class Stack:
         for group in groups:
             await asyncio.gather(*(self.processes[name].stop() for name in group if name in self.processes))
 
+    def nats_url_of(self, name: str) -> str:
+        """Where this part finds NATS."""
+        return self.nats_url
+
     async def add_worker(self, worker_id: str) -> StackProcess:
         """One more worker, started but not awaited."""
         return await self._add(worker_id, self._worker(worker_id))
@@ -95,6 +99,8 @@ class Stack:
                 *("-m", "dispatcher", "--dispatcher-id", f"dispatcher-{number}", "--policy", s.policy),
                 *("--http-host", "127.0.0.1", "--http-port", str(port)),
             ]
+        if s.cpu_prof is not None:
+            parts["dispatcher-1"] += ["--cpu-prof", str(s.cpu_prof.resolve())]
         if s.logsink:
             parts["logsink"] = ["-m", "logsink", "--log-folder", str(self.log_folder)]
         if s.converter:
@@ -115,7 +121,7 @@ class Stack:
         health = self.run_folder / f"{name}.health"
         env = {key: value for key, value in os.environ.items() if not key.startswith("LABELBUS_")}
         env |= {
-            "LABELBUS_NATS_URL": self.nats_url,
+            "LABELBUS_NATS_URL": self.nats_url_of(name),
             "LABELBUS_LOG_LEVEL": self.settings.log_level,
             "LABELBUS_HEALTH_FILE": str(health),
             "PYTHONUNBUFFERED": "1",

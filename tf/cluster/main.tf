@@ -15,6 +15,7 @@ data "aws_caller_identity" "current" {}
 locals {
   images = toset(["dispatcher", "worker", "logsink", "converter", "triton"])
   s3     = var.model_store == "s3"
+  zones  = length(var.zones) > 0 ? var.zones : slice(data.aws_availability_zones.available.names, 0, var.zone_count)
 
   node_groups = merge(
     { cpu = merge(var.cpu_nodes, { gpu = false }) },
@@ -102,7 +103,7 @@ module "network" {
 
   name               = var.name
   cidr               = var.vpc_cidr
-  zones              = slice(data.aws_availability_zones.available.names, 0, var.zone_count)
+  zones              = local.zones
   single_nat_gateway = var.single_nat_gateway
 }
 

@@ -44,13 +44,24 @@ variable "vpc_cidr" {
 }
 
 variable "zone_count" {
-  description = "How many availability zones: 2, or 3 for NATS with three replicas that outlives a zone."
+  description = "How many availability zones where zones names none: 2, or 3 for NATS with three replicas that outlives a zone."
   type        = number
   default     = 3
 
   validation {
     condition     = contains([2, 3], var.zone_count)
     error_message = "zone_count: 2 or 3; EKS needs two zones, and the address range is cut for three."
+  }
+}
+
+variable "zones" {
+  description = "The availability zones by name, such as [\"eu-central-1a\", \"eu-central-1b\"]; empty takes the region's first zone_count. Name them for a cluster that is to last: a zone that AWS adds in between would move the subnets."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = contains([0, 2, 3], length(distinct(var.zones))) && length(distinct(var.zones)) == length(var.zones)
+    error_message = "zones: two or three different zones, or none to have them chosen."
   }
 }
 

@@ -47,6 +47,19 @@ run "two_zones_will_do" {
   }
 }
 
+run "named_zones_win" {
+  command = plan
+
+  variables {
+    zones = ["eu-central-1c", "eu-central-1a"]
+  }
+
+  assert {
+    condition     = toset(keys(output.private_subnet_ids)) == toset(["eu-central-1a", "eu-central-1c"])
+    error_message = "the zones that were named"
+  }
+}
+
 run "one_repository_an_image" {
   command = plan
 

@@ -73,6 +73,16 @@ run "four_zones" {
   expect_failures = [var.zone_count]
 }
 
+run "the_same_zone_twice" {
+  command = plan
+
+  variables {
+    zones = ["eu-central-1a", "eu-central-1a"]
+  }
+
+  expect_failures = [var.zones]
+}
+
 run "a_kubernetes_without_native_sidecars" {
   command = plan
 

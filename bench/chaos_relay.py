@@ -1,0 +1,65 @@
+"""A relay between one component and NATS that can stop forwarding: what a network does that drops packets."""
+
+import asyncio
+from contextlib import suppress
+from typing import Final
+
+CHUNK: Final = 64 * 1024
+
+
+class Relay:
+    """Listens on a free loopback port and forwards to another. While it is cut, connections stand and are silent."""
+
+    def __init__(self, to_port: int) -> None:
+        self._to_port = to_port
+        self._open = asyncio.Event()
+        self._open.set()
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        self.port = 0
+
+    async def start(self) -> None:
+        """Listen."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    def cut(self) -> None:
+        """Forward nothing from now on, in either direction."""
+        self._open.clear()
+
+    def heal(self) -> None:
+        """Forward again, first what was held up."""
+        self._open.set()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        if self._server is not None:
+            self._server.close()
+        for writer in list(self._writers):
+            writer.close()
+        self._open.set()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
+        try:
+            await self._open.wait()
+            there, back = await asyncio.open_connection("127.0.0.1", self._to_port)
+            self._writers.add(back)
+            try:
+                await asyncio.gather(self._pass(reader, back), self._pass(there, writer))
+            finally:
+                self._writers.discard(back)
+                back.close()
+        except OSError:  # NATS is not there: closed below, as it would be
+            return
+        finally:
+            self._writers.discard(writer)
+            writer.close()
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while chunk := await reader.read(CHUNK):
+                await self._open.wait()
+                writer.write(chunk)
+                await writer.drain()
+        writer.close()  # the other direction ends with it

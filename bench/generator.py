@@ -1,0 +1,56 @@
+"""The load generator as a child process: legs go in, results come out."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import msgspec
+
+from bench.http_load import STOP_S, Leg, LegResult
+from bus.errors import UnavailableError
+
+MAX_LINE_BYTES: Final = 256 * 1024 * 1024
+"""A result holds every latency: ten million of them."""
+
+
+class Generator:
+    """Made by `load_generator`."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    async def run(self, leg: Leg) -> LegResult:
+        """One leg; `UnavailableError` if the generator died of it, or some of its requests got no answer."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(msgspec.json.encode(leg) + b"\n")
+        try:
+            async with asyncio.timeout(leg.seconds + 3 * STOP_S):
+                line = await self._process.stdout.readline()
+        except TimeoutError as exc:
+            raise UnavailableError("the load generator does not end its leg: does the gateway accept?") from exc
+        if not line:
+            raise UnavailableError("the load generator ended: does the gateway listen?")
+        result = msgspec.json.decode(line, type=LegResult)
+        if set(result.statuses) - {"none"} != {"200"} or result.statuses.get("none"):
+            raise UnavailableError(f"not every request was answered with 200: {result.statuses}")
+        return result
+
+
+@asynccontextmanager
+async def load_generator() -> AsyncIterator[Generator]:
+    """A running generator, ended with the block."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bench.http_load"),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        limit=MAX_LINE_BYTES,
+    )
+    try:
+        yield Generator(process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()

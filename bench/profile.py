@@ -1,0 +1,78 @@
+"""`just profile`: a CPU profile of the dispatcher under load, to read and to keep.
+
+The profile is `labelbus dispatcher --cpu-prof`'s own (cProfile), which makes every call dearer: it says where time
+goes, not how much. What a task costs is `just bench-path`'s to say.
+"""
+
+import asyncio
+import pstats
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+from rich.console import Console
+
+from bench.generator import load_generator
+from bench.http_load import Leg, LegResult
+from bench.path import SLOTS, TASK
+from bench.results import new_folder
+from bus.command import settings_command
+from labelbus.stack.settings import StackSettings
+from labelbus.stack.stack import running_stack
+
+
+class ProfileSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How much load, and what to show."""
+
+    connections: Annotated[int, Meta(description="Connections that the load comes on.", ge=1)] = 32
+    seconds: Annotated[float, Meta(description="Length of the load.", gt=0)] = 5.0
+    sort: Annotated[Literal["tottime", "cumulative"], Meta(description="Order of the functions.")] = "tottime"
+    lines: Annotated[int, Meta(description="Functions shown.", ge=1)] = 40
+    results: Annotated[Path, Meta(description="Folder for the profile.")] = Path("bench-results")
+
+
+async def load(settings: ProfileSettings, file: Path) -> LegResult:
+    """Load a dispatcher that profiles itself; the file is there afterwards."""
+    with tempfile.TemporaryDirectory(prefix="labelbus-bench-") as folder:
+        stack_settings = StackSettings(
+            data=Path(folder),
+            model_repository=Path(folder) / "models",
+            http_port=0,
+            nats_port=0,
+            workers=1,
+            capacity=SLOTS,
+            slots=SLOTS,
+            runtime="simulated",
+            simulated_load_ms=0.0,
+            converter=False,
+            logsink=False,
+            cpu_prof=file.resolve(),
+        )
+        async with running_stack(stack_settings, lambda _: None) as stack, load_generator() as generator:
+            port = int(stack.http_url.rpartition(":")[2])
+            leg = Leg(
+                port=port, path="/run-task", body=TASK, connections=settings.connections, seconds=settings.seconds
+            )
+            return await generator.run(leg)
+
+
+def run(settings: ProfileSettings) -> int:
+    """Profile and print; the exit status."""
+    console = Console(highlight=False)
+    file = new_folder(settings.results, "profile") / "dispatcher.pstats"
+    with console.status(f"{settings.seconds:g} s of load …"):
+        result = asyncio.run(load(settings, file))
+    pstats.Stats(str(file)).strip_dirs().sort_stats(settings.sort).print_stats(settings.lines)
+    console.print(f"{len(result.latencies_ms):,} tasks; the whole profile: python -m pstats {file}", soft_wrap=True)
+    return 0
+
+
+command = settings_command(
+    ProfileSettings, run, name="profile", help_text="Make a CPU profile of the dispatcher under load."
+)
+
+if __name__ == "__main__":
+    sys.exit(command())

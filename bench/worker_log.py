@@ -1,0 +1,105 @@
+"""What the workers' log says, read from the files of the log sink."""
+
+import asyncio
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from nats.aio.msg import Msg
+
+from bus.connection import Bus
+from bus.errors import UnavailableError
+from bus.messages import LogRecord
+from logsink.reader import Filter, LogReader
+
+MISS: Final = "LABEL MISS: "
+COMPLETED: Final = "Task completed in "
+ACKS: Final = "$JS.ACK.>"
+"""The sink acknowledges a message to the stream once it is on the disk; everybody may hear it."""
+
+
+class LoggedTask(msgspec.Struct, frozen=True, kw_only=True):
+    """One task as its worker logged it; times are milliseconds."""
+
+    task_id: str
+    worker: str
+    label: str
+    hit: bool
+    load_ms: float
+    run_ms: float
+
+
+class WorkerLog(msgspec.Struct, frozen=True, kw_only=True):
+    """The tasks that workers completed, and how many labels they missed."""
+
+    tasks: list[LoggedTask]
+    misses: int
+
+
+async def read_worker_log(bus: Bus, folder: Path, task_ids: Iterable[str], *, timeout_s: float) -> WorkerLog:
+    """The log of the workers as soon as the sink has written of all these tasks.
+
+    Looks into the files whenever the sink says that it has written something. `UnavailableError` after `timeout_s`.
+    """
+    missing = set(task_ids)
+    written = asyncio.Event()
+
+    async def on_ack(_: Msg) -> None:
+        written.set()
+
+    acks = await bus.nc.subscribe(ACKS, cb=on_ack)
+    await bus.nc.flush()  # whatever is acknowledged from here on is heard
+    reader = LogReader(folder, Filter(component="worker"))
+    records: list[LogRecord] = []
+    try:
+        async with asyncio.timeout(timeout_s):
+            while True:
+                written.clear()
+                news = [line.record for line in reader.news() if line.record is not None]
+                records += news
+                missing.difference_update(record.fields.get("task_id") for record in news if _is_task(record))
+                if not missing:
+                    return worker_log(records)
+                await written.wait()
+    except TimeoutError as exc:
+        raise UnavailableError(
+            f"the log sink has not written of {len(missing)} tasks within {timeout_s:.0f} s; see {folder}"
+        ) from exc
+    finally:
+        await acks.unsubscribe()
+
+
+def worker_log(records: Iterable[LogRecord]) -> WorkerLog:
+    """What these records of workers say."""
+    tasks: list[LoggedTask] = []
+    misses = 0
+    for record in records:
+        if record.event.startswith(MISS):
+            misses += 1
+        elif _is_task(record):
+            tasks.append(msgspec.convert({**record.fields, "worker": record.id}, _TaskFields).logged())
+    return WorkerLog(tasks=tasks, misses=misses)
+
+
+class _TaskFields(msgspec.Struct, frozen=True, kw_only=True):
+    task_id: str
+    worker: str
+    label: str
+    label_hit: bool
+    load_ms: float
+    run_ms: float
+
+    def logged(self) -> LoggedTask:
+        return LoggedTask(
+            task_id=self.task_id,
+            worker=self.worker,
+            label=self.label,
+            hit=self.label_hit,
+            load_ms=self.load_ms,
+            run_ms=self.run_ms,
+        )
+
+
+def _is_task(record: LogRecord) -> bool:
+    return record.event.startswith(COMPLETED)

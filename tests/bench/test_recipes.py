@@ -1,0 +1,74 @@
+"""Each recipe once, small: that it runs to its end and writes down what it found. Times are nobody's business here."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.nats, pytest.mark.timeout(120)]
+
+SMALL = ("--runtime", "simulated", "--requests", "40", "--time-scale", "0.005")
+
+
+def recipe(module: str, *arguments: str, results: Path) -> tuple[str, Path]:
+    """What it printed, and the folder of its results."""
+    done = subprocess.run(
+        [sys.executable, "-m", module, *arguments, "--results", str(results)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (folder,) = results.iterdir()
+    return done.stdout, folder
+
+
+def test_bench_compares_policies_on_the_same_arrivals(tmp_path):
+    said, folder = recipe("bench.live", *SMALL, "--compare", results=tmp_path)
+    found = json.loads((folder / "live.json").read_text())
+    assert found["versions"]["labelbus"]
+    assert found["settings"]["requests"] == 40
+    by = {result["policy"]: result for result in found["results"]}
+    for result in by.values():
+        assert result["tasks_completed"] == result["total_requests"] == result["total_dispatched_jobs"] == 40
+        assert result["total_failed_requests"] == 0
+        assert result["total_label_misses"] >= result["bounds"]["clairvoyant"] >= 5
+        assert sum(result["tasks_per_worker"].values()) == 40
+    assert set(by["random"]["routes"]) == {"any"}
+    assert by["affinity"]["routes"]["load"] >= 4
+    requests = json.loads((folder / "requests.json").read_text())
+    labels = {policy: sorted(one["label"] for one in asked) for policy, asked in requests.items()}
+    assert labels["random"] == labels["affinity"]
+    assert "Total Label Misses: " in said
+    assert "<svg" in (folder / "live.svg").read_text()
+
+
+def test_bench_takes_open_arrivals_and_a_popularity(tmp_path):
+    arguments = ("--rate", "2000", "--zipf", "1.0", "--labels", "8", "--time-scale", "1", "--load-ms", "1")
+    said, folder = recipe("bench.live", *SMALL[:4], *arguments, "--run-ms", "0", results=tmp_path)
+    (result,) = json.loads((folder / "live.json").read_text())["results"]
+    assert result["total_requests"] == result["tasks_completed"] == 40
+    assert result["total_synchronous_requests"] == 0
+    assert "2000 requests a second" in said
+
+
+def test_bench_path_measures_both_sides_in_turn(tmp_path):
+    arguments = ("--connections", "1", "--connections", "4", "--seconds", "0.2", "--rounds", "2", "--logsink")
+    _, folder = recipe("bench.path", *arguments, results=tmp_path)
+    rows = json.loads((folder / "path.json").read_text())["results"]
+    assert [(row["connections"], row["side"], row["legs"]) for row in rows] == [
+        (1, "bare", 2),
+        (1, "labelbus", 2),
+        (4, "bare", 2),
+        (4, "labelbus", 2),
+    ]
+    assert all(row["requests"] > 0 for row in rows)
+    assert "<svg" in (folder / "path.svg").read_text()
+
+
+def test_profile_shows_the_dispatcher_at_work(tmp_path):
+    said, folder = recipe("bench.profile", "--seconds", "0.3", "--connections", "4", results=tmp_path)
+    assert "run_task" in said
+    assert (folder / "dispatcher.pstats").stat().st_size > 0

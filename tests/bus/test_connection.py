@@ -1,0 +1,86 @@
+"""The connection: refused in words, and back by itself."""
+
+import asyncio
+
+import pytest
+
+from bus.connection import Bus, connect
+from bus.errors import InvalidInputError, UnavailableError
+from bus.settings import BusSettings
+from tests.nats_server import LocalNats
+
+DEADLINE_S = 30
+
+
+@pytest.mark.parametrize(
+    "url", ["nats://127.0.0.1:1", "nats://127.0.0.1:1,nats://127.0.0.1:2", "nats://nowhere.invalid:4222"]
+)
+async def test_a_server_that_is_not_there_is_unavailable_in_words(url):
+    with pytest.raises(UnavailableError, match=r"no NATS server answered at .* is it running"):
+        async with connect(BusSettings(nats_url=url, nats_connect_timeout_s=0.3), name="t"):
+            raise AssertionError("connected")
+
+
+@pytest.mark.parametrize("url", ["", "http://127.0.0.1:4222", "nats://127.0.0.1:port"])
+async def test_an_address_that_is_none_is_refused_in_words(url):
+    with pytest.raises((UnavailableError, InvalidInputError)):
+        async with connect(BusSettings(nats_url=url, nats_connect_timeout_s=0.3), name="t"):
+            raise AssertionError("connected")
+
+
+async def test_a_certificate_that_cannot_be_read_is_named(tmp_path):
+    settings = BusSettings(nats_ca=tmp_path / "none.pem")
+    with pytest.raises(InvalidInputError, match=r"--nats-ca: .*none\.pem cannot be read"):
+        async with connect(settings, name="t"):
+            raise AssertionError("connected")
+
+
+async def connected(bus: Bus) -> bool:
+    """Asked anew each time, which a type checker would not expect of an attribute."""
+    return bus.connected
+
+
+@pytest.mark.nats
+async def test_a_restart_of_the_server_is_told_to_every_hook_and_one_that_fails_keeps_none_from_running(
+    nats: LocalNats,
+):
+    told: list[str] = []
+    lost, back = asyncio.Event(), asyncio.Event()
+    async with connect(BusSettings(nats_url=nats.url), name="t") as bus:
+
+        async def fails() -> None:
+            raise ValueError("a hook is wrong")
+
+        async def on_lost() -> None:
+            told.append("lost")
+            lost.set()
+
+        async def on_back() -> None:
+            told.append("back")
+            back.set()
+
+        for register, hook in ((bus.on_disconnect, on_lost), (bus.on_reconnect, on_back)):
+            register(fails)
+            register(hook)
+        assert await connected(bus)
+        assert bus.max_payload_bytes == 1024 * 1024
+        await asyncio.to_thread(nats.stop)
+        await asyncio.wait_for(lost.wait(), DEADLINE_S)
+        assert not await connected(bus)
+        await asyncio.to_thread(nats.start)
+        await asyncio.wait_for(back.wait(), DEADLINE_S)
+        assert (await connected(bus), bus.reconnects, told) == (True, 1, ["lost", "back"])
+
+
+@pytest.mark.nats
+async def test_what_was_published_last_is_on_its_way_when_the_connection_ends(bus, settings):
+    heard: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def hear(msg):
+        heard.put_nowait(msg.data)
+
+    await bus.nc.subscribe(f"{settings.prefix}.last", cb=hear)
+    await bus.settle()
+    async with connect(settings, name="short") as short:
+        await short.nc.publish(f"{settings.prefix}.last", b"words")
+    assert await asyncio.wait_for(heard.get(), DEADLINE_S) == b"words"

@@ -1,0 +1,211 @@
+"""A real gateway on a real port, and workers beside it, on a real NATS."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from bus.component import Component
+from bus.connection import Bus, connect
+from bus.errors import LoadError, UnknownModelError, WorkerError
+from bus.logs import LogShipper, QuickLog
+from bus.settings import BusSettings
+from dispatcher.__main__ import serve
+from dispatcher.service import DispatcherService
+from dispatcher.settings import DispatcherSettings
+from worker.handlers import embed_texts, infer, sample_task
+from worker.runtimes.simulated import SimulatedRuntime
+from worker.service import WorkerService
+from worker.settings import WorkerSettings
+from worker.tasks import TaskContext, TaskType, task_type, task_types_of
+
+DEADLINE_S = 30
+
+
+class Runtime(SimulatedRuntime):
+    """Knows every label but those called unknown or broken."""
+
+    async def load(self, label: str) -> None:
+        if label.startswith("unknown"):
+            raise UnknownModelError(f"no model {label} in the model repository")
+        if label.startswith("broken"):
+            raise LoadError(f"the graph of {label} is broken")
+        await super().load(label)
+
+
+class Gate:
+    """Task types that wait until they are let go, and others that misbehave."""
+
+    def __init__(self) -> None:
+        self.open = asyncio.Event()
+        self.entered: asyncio.Queue[str] = asyncio.Queue()
+        self.left: asyncio.Queue[str] = asyncio.Queue()
+
+    def task_types(self) -> dict[str, TaskType]:
+        @task_type("wait")
+        async def wait(context: TaskContext, parameters: Any) -> dict[str, str]:
+            self.entered.put_nowait(context.task_id)
+            await self.open.wait()
+            self.left.put_nowait(context.task_id)
+            return {"task": context.task_id}
+
+        @task_type("misbehave")
+        async def misbehave(context: TaskContext, parameters: Any) -> Any:
+            if parameters == {"how": "large"}:
+                return "x" * (2 * 1024 * 1024)
+            if parameters == {"how": "handler"}:
+                raise WorkerError("the handler gave up")
+            raise ValueError("the handler is wrong")
+
+        @task_type("echo")
+        async def echo(context: TaskContext, parameters: Any) -> Any:
+            return parameters
+
+        return {kind.name: kind for kind in (wait, misbehave, echo)}
+
+    async def next_entered(self) -> str:
+        return await asyncio.wait_for(self.entered.get(), DEADLINE_S)
+
+
+class Worker:
+    """A worker of this process with a connection of its own, which can be cut."""
+
+    def __init__(self, own: Bus, settings: WorkerSettings, gate: Gate) -> None:
+        self.bus = own
+        self._gate = gate
+        types = {**task_types_of([embed_texts, infer, sample_task]), **gate.task_types()}
+        self.service = WorkerService(own, settings, settings.id, Runtime(0), types)
+        self.stopping = asyncio.Event()
+        self.ready = asyncio.Event()
+        self.running = asyncio.create_task(self.service.run(self.stopping, self.ready))
+
+    async def stop(self) -> None:
+        self._gate.open.set()
+        self.stopping.set()
+        await asyncio.wait_for(asyncio.gather(self.running, return_exceptions=True), DEADLINE_S)
+
+    async def die(self) -> None:
+        """As SIGKILL does it: the connection breaks, nothing is said."""
+        await self.bus.nc.close()
+
+
+class Gateway:
+    """A dispatcher in this process, and a client of it."""
+
+    def __init__(self, bus: Bus, settings: BusSettings, stack: contextlib.AsyncExitStack) -> None:
+        self.bus = bus
+        self.settings = settings
+        self.gate = Gate()
+        self.workers: dict[str, Worker] = {}
+        self._stack = stack
+
+    async def start(self, own: Bus, settings: DispatcherSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+        services: list[DispatcherService] = []
+        first = DispatcherService.__init__
+
+        def remembered(service: DispatcherService, *args: Any) -> None:
+            services.append(service)
+            first(service, *args)
+
+        monkeypatch.setattr(DispatcherService, "__init__", remembered)
+        self.component = component(own, settings)
+        self.serving = asyncio.create_task(serve(self.component, settings))
+        ready = asyncio.create_task(self.component.ready.wait())
+        await asyncio.wait((ready, self.serving), timeout=DEADLINE_S, return_when=asyncio.FIRST_COMPLETED)
+        assert ready.done(), self.serving
+        self.service = services[-1]
+        self.port = settings.http_port
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.http = await self._stack.enter_async_context(httpx.AsyncClient(base_url=self.url, timeout=DEADLINE_S))
+
+    async def stop(self) -> None:
+        self.gate.open.set()
+        self.component.stopping.set()
+        await asyncio.wait_for(self.serving, DEADLINE_S)
+
+    async def add_worker(self, name: str = "w1", **fields: Any) -> Worker:
+        own = await self._stack.enter_async_context(connect(self.settings, name=name))
+        asked = {**msgspec.structs.asdict(self.settings), "worker_id": name, "window": 0, **fields}
+        worker = self.workers[name] = Worker(own, WorkerSettings(**asked), self.gate)
+        self._stack.push_async_callback(worker.stop)
+        async with asyncio.timeout(DEADLINE_S):
+            await worker.ready.wait()
+        await until(lambda: name in [view.worker_id for view in self.service.router.workers()])
+        return worker
+
+    async def run(self, task_type: str = "echo", label: str = "a", **fields: Any) -> httpx.Response:
+        body = {"task_type": task_type, "label": label, "parameters_json": "{}", **fields}
+        return await self.http.post("/run-task", json=body)
+
+    def begin(self, task_type: str = "wait", label: str = "a", **fields: Any) -> "asyncio.Task[httpx.Response]":
+        return asyncio.create_task(self.run(task_type, label, **fields))
+
+    async def problem(self, response: httpx.Response, status: int, code: str) -> dict[str, Any]:
+        """The problem details, checked for being some."""
+        assert response.status_code == status, response.text
+        assert response.headers["content-type"] == "application/problem+json"
+        problem: dict[str, Any] = response.json()
+        assert problem["code"] == code, problem
+        assert problem["status"] == status
+        assert problem["type"] == f"urn:labelbus:problem:{code}"
+        assert problem["title"]
+        assert problem["detail"]
+        return problem
+
+
+MakeGateway = Callable[..., Any]
+
+
+@pytest.fixture
+async def make_gateway(bus: Bus, settings: BusSettings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[MakeGateway]:
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def make(on: BusSettings = settings, **fields: Any) -> Gateway:
+            own = await stack.enter_async_context(connect(on, name="dispatcher"))
+            asked = {**msgspec.structs.asdict(on), "dispatcher_id": "d1", "http_port": free_port(), **fields}
+            gateway = Gateway(bus, on, stack)
+            await gateway.start(own, DispatcherSettings(**asked), monkeypatch)
+            stack.push_async_callback(gateway.stop)
+            return gateway
+
+        yield make
+
+
+@pytest.fixture
+async def gateway(make_gateway: MakeGateway) -> Gateway:
+    made: Gateway = await make_gateway()
+    return made
+
+
+@pytest.fixture
+async def pool(gateway: Gateway) -> Gateway:
+    """A gateway with one worker of one slot."""
+    await gateway.add_worker()
+    return gateway
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Returns when the condition holds; for what nobody tells."""
+    async with asyncio.timeout(DEADLINE_S):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+def free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def component(bus: Bus, settings: DispatcherSettings) -> Component:
+    """A dispatcher's frame on this connection; its records stay in the buffer."""
+    shipper = LogShipper(bus, component="dispatcher", component_id=settings.id)
+    quick_log = QuickLog(settings, component="dispatcher", component_id=settings.id, shipper=shipper)
+    return Component(bus, settings.id, shipper, quick_log)

@@ -1,0 +1,194 @@
+"""Real processes on a NATS of their own: what is killed, stopped and restarted in these tests."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from bench.chaos_load import Gateway, Load, Outcome
+from labelbus.stack.process import StackProcess
+from tests.nats_server import LocalNats
+
+DEADLINE_S = 30.0
+LABELS = ("acme/a", "acme/b", "acme/c", "acme/d")
+ROOT = Path(__file__).parents[2]
+
+
+class Part(StackProcess):
+    """A process that tests may harm."""
+
+    def send(self, how: signal.Signals) -> None:
+        """Send a signal to the component itself."""
+        assert self.pid is not None
+        os.kill(self.pid, how)
+
+    async def kill(self) -> None:
+        """SIGKILL, and wait until the process is gone."""
+        self.send(signal.SIGKILL)
+        await self.ended()
+
+    async def ended(self) -> int:
+        """The exit status, once it ends by itself."""
+        async with asyncio.timeout(DEADLINE_S):
+            return await super().ended()
+
+    def rss_mb(self) -> float:
+        """Memory in use."""
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS"):
+                return int(line.split()[1]) / 1024
+        raise AssertionError("no VmRSS")
+
+    def open_files(self) -> int:
+        return sum(1 for _ in Path(f"/proc/{self.pid}/fd").iterdir())
+
+
+class Pool:
+    """NATS and components as processes, each by name in `parts`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.nats = LocalNats(folder / "nats")
+        self.nats.start()
+        self.parts: dict[str, Part] = {}
+        self.gateways: dict[str, Gateway] = {}
+        self.logs = folder / "logs"
+
+    async def worker(self, name: str, *flags: str, runtime: str = "simulated", **env: str) -> Part:
+        """A worker, not awaited."""
+        defaults = ("--runtime", runtime, "--simulated-load-ms", "30", "--capacity", "4", "--slots", "2")
+        return await self._start(name, "worker", "--worker-id", name, *defaults, *flags, **env)
+
+    async def dispatcher(self, name: str = "d1", *flags: str) -> Part:
+        """A dispatcher, not awaited; `gateway` speaks to it."""
+        port = free_port()
+        self.gateways[name] = Gateway(port)
+        return await self._start(name, "dispatcher", "--dispatcher-id", name, "--http-port", str(port), *flags)
+
+    async def logsink(self) -> Part:
+        return await self._start("logsink", "logsink", "--log-folder", str(self.logs))
+
+    async def ready(self) -> None:
+        """Returns when every part is, and every dispatcher knows every worker."""
+        await asyncio.gather(*(part.ready(DEADLINE_S) for part in self.parts.values()))
+        workers = {name for name, part in self.parts.items() if name.startswith("w")}
+        for gateway in self.gateways.values():
+            await self.until(lambda gateway=gateway: self._knows(gateway, workers))  # type: ignore[misc]
+
+    async def _knows(self, gateway: Gateway, workers: set[str]) -> bool:
+        return set((await gateway.call("GET", "/workers")).json()["workers"]) == workers
+
+    @property
+    def gateway(self) -> Gateway:
+        return next(iter(self.gateways.values()))
+
+    async def workers(self) -> set[str]:
+        return set((await self.gateway.call("GET", "/workers")).json()["workers"])
+
+    async def until(self, condition: Callable[[], Awaitable[bool]]) -> float:
+        """Seconds until it was so."""
+        began = time.monotonic()
+        async with asyncio.timeout(DEADLINE_S):
+            while True:
+                try:
+                    if await condition():
+                        return time.monotonic() - began
+                except (OSError, EOFError):
+                    pass
+                await asyncio.sleep(0.02)
+
+    async def until_workers(self, *names: str) -> float:
+        """Seconds until the gateway knows exactly these."""
+
+        async def so() -> bool:
+            return await self.workers() == set(names)
+
+        return await self.until(so)
+
+    async def until_said(self, part: str, event: str, *, times: int = 1) -> None:
+        """Returns when the component has logged this."""
+
+        async def said() -> bool:
+            return len(self.said(part, event)) >= times
+
+        await self.until(said)
+
+    def said(self, part: str, event: str) -> list[dict[str, Any]]:
+        """The log records of a component with this event, from its stderr."""
+        lines = self.parts[part].output.read_text().splitlines()
+        records = [json.loads(line) for line in lines if line.startswith("{")]
+        return [record for record in records if record["event"].startswith(event)]
+
+    async def close(self) -> None:
+        for part in self.parts.values():
+            if part.pid is not None:
+                part.send(signal.SIGCONT)
+        await asyncio.gather(*(part.stop() for part in self.parts.values()))
+        for gateway in self.gateways.values():
+            gateway.close()
+        self.nats.close()
+
+    async def _start(self, name: str, component: str, *flags: str, **env: str) -> Part:
+        command = [sys.executable, "-m", component, *flags]
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("LABELBUS_")}
+        whole = kept | {
+            "LABELBUS_NATS_URL": self.nats.url,
+            "LABELBUS_LOG_FORMAT": "json",
+            "LABELBUS_HEALTH_FILE": str(self.folder / f"{name}.health"),
+            "PYTHONPATH": os.pathsep.join([env.pop("PYTHONPATH", ""), str(ROOT)]).strip(os.pathsep),
+        }
+        part = self.parts[name] = Part(name, command, self.folder, env=whole | env, grace_s=20)
+        await part.start()
+        return part
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def children(pid: int) -> list[int]:
+    """Processes that descend from this one."""
+    listed = subprocess.run(["ps", "-e", "-o", "pid=,ppid="], stdout=subprocess.PIPE, text=True, check=True).stdout
+    parents = {int(child): int(parent) for child, parent in (line.split() for line in listed.splitlines())}
+    found = [pid]
+    for above in found:
+        found += [child for child, parent in parents.items() if parent == above]
+    return found[1:]
+
+
+async def under_load(
+    pool: Pool, fault: Callable[[], Awaitable[None]], *, rate: float = 25.0, sleep_ms: float = 40.0, **more: Any
+) -> list[Outcome]:
+    """The outcomes of a load that ran before, during and after the fault."""
+    load = Load(list(pool.gateways.values()), LABELS, rate=rate, sleep_ms=sleep_ms, **more)
+    running = asyncio.create_task(load.run())
+
+    async def answered(count: int) -> bool:
+        return len(load.outcomes) >= count
+
+    try:
+        await pool.until(lambda: answered(20))
+        await fault()
+        sent = load.sent
+        await pool.until(lambda: answered(sent))
+    finally:
+        load.stop()
+        await running
+    return load.outcomes
+
+
+def all_right(outcomes: list[Outcome]) -> bool:
+    """True if every task was answered, and with its own answer."""
+    bad = [outcome for outcome in outcomes if not (outcome.answered and outcome.right)]
+    assert bad == [], f"{len(bad)} of {len(outcomes)}: {bad[:5]}"
+    return True

@@ -1,0 +1,170 @@
+"""Workers that are killed, that hang, and that are killed by what they run."""
+
+import asyncio
+import json
+import signal
+import time
+
+import nats as nats_py
+import pytest
+
+from tests.reliability.pool import DEADLINE_S, all_right, under_load
+
+pytestmark = [pytest.mark.nats, pytest.mark.e2e]
+
+HANDLERS = ("--handlers", "tests.reliability.deadly")
+
+
+async def test_a_worker_that_is_killed_with_tasks_on_it_costs_none_of_them(pool, figures):
+    for name in ("w1", "w2"):
+        await pool.worker(name)
+    await pool.dispatcher()
+    await pool.ready()
+    took = 0.0
+
+    async def kill():
+        nonlocal took
+        await pool.parts["w1"].kill()
+        took = await pool.until_workers("w2")
+
+    outcomes = await under_load(pool, kill, rate=40.0, sleep_ms=60.0)
+    assert all_right(outcomes)
+    assert {outcome.worker for outcome in outcomes} == {"w1", "w2"}
+    assert any(outcome.attempt > 1 for outcome in outcomes), "nothing ran on the worker that was killed"
+    figures["worker killed: noticed within s"] = took
+    figures["worker killed: longest answer s"] = max(outcome.took_s for outcome in outcomes)
+
+
+async def test_a_worker_that_hangs_loses_its_tasks_and_takes_part_again_when_it_wakes(pool, figures):
+    for name in ("w1", "w2"):
+        await pool.worker(name)
+    await pool.dispatcher()
+    await pool.ready()
+    took = 0.0
+
+    async def hang():
+        nonlocal took
+        pool.parts["w1"].send(signal.SIGSTOP)
+        took = await pool.until_workers("w2")
+        pool.parts["w1"].send(signal.SIGCONT)
+        figures["worker hung: back after waking within s"] = await pool.until_workers("w1", "w2")
+        await pool.until_said("d1", "late result dropped")
+        await pool.until(ran_again)
+
+    async def ran_again():
+        answer = await pool.gateway.run_task("acme/a", parameters={"sleep_ms": 1})
+        return bool(answer.headers["labelbus-worker"] == "w1")
+
+    outcomes = await under_load(pool, hang, rate=40.0, sleep_ms=60.0)
+    assert all_right(outcomes)
+    assert any(outcome.attempt > 1 for outcome in outcomes)
+    figures["worker hung: noticed within s"] = took
+
+
+async def test_a_task_that_may_not_be_retried_runs_once_and_its_error_names_the_worker(pool, tmp_path):
+    for name in ("w1", "w2"):
+        await pool.worker(name, *HANDLERS)
+    await pool.dispatcher()
+    await pool.ready()
+    notes = tmp_path / "runs"
+    task = {"parameters": {"file": str(notes)}, "task_type": "count_and_die_once"}
+    once = await pool.gateway.run_task("acme/a", task_id="once", retry=False, **task)
+    assert (once.status, once.code) == (502, "worker_failed")
+    assert once.json()["worker"] in {"w1", "w2"}
+    assert "may not be run twice" in once.json()["detail"]
+    again = await pool.gateway.run_task("acme/a", task_id="again", **task)
+    # The second run may meet no worker: the first task took one, and this one the other.
+    await asyncio.gather(*(pool.parts[name].start() for name in ("w1", "w2") if pool.parts[name].pid is None))
+    assert again.status in {200, 503}
+    assert notes.read_text().split().count("once") == 1
+
+
+async def test_a_task_that_kills_each_worker_it_meets_is_given_up_after_two_and_the_pool_stays_up(pool, figures):
+    names = ("w1", "w2", "w3")
+    for name in names:
+        await pool.worker(name, *HANDLERS)
+    await pool.dispatcher()
+    await pool.ready()
+
+    async def poison():
+        began = time.monotonic()
+        answer = await pool.gateway.run_task("acme/a", task_type="die", task_id="poison")
+        figures["poison task: given up within s"] = time.monotonic() - began
+        assert (answer.status, answer.code) == (502, "worker_failed")
+        problem = answer.json()
+        assert problem["task_id"] == "poison"
+        dead = [name for name in names if pool.parts[name].pid is None]
+        assert sorted(problem["worker"].split(",")) == dead
+        assert len(dead) == 2
+
+    outcomes = await under_load(pool, poison, rate=10.0)
+    # Those beside the poison lost a worker with it, twice if they had bad luck: then they say so.
+    assert all(o.answered or o.code == "worker_failed" for o in outcomes)
+    assert len([o for o in outcomes if not o.answered]) <= 4
+    assert (await pool.gateway.run_task("acme/b")).status == 200
+
+
+async def test_what_the_queue_group_gave_a_worker_that_is_killed_runs_elsewhere(pool, figures):
+    for name in ("w1", "w2"):
+        await pool.worker(name)
+    await pool.dispatcher("d1", "--policy", "random")
+    await pool.ready()
+
+    async def kill():
+        await pool.parts["w1"].kill()
+        await pool.until_workers("w2")
+
+    outcomes = await under_load(pool, kill, rate=20.0, sleep_ms=150.0)
+    assert all_right(outcomes)
+    assert any(outcome.attempt > 1 for outcome in outcomes)
+    figures["worker of the queue group killed: longest answer s"] = max(outcome.took_s for outcome in outcomes)
+
+
+async def test_a_worker_that_is_told_to_stop_under_load_fails_no_task(pool, figures):
+    for name in ("w1", "w2"):
+        await pool.worker(name)
+    await pool.dispatcher()
+    await pool.ready()
+
+    async def stop():
+        began = time.monotonic()
+        pool.parts["w1"].send(signal.SIGTERM)
+        assert await pool.parts["w1"].ended() == 0
+        figures["worker told to stop: ended within s"] = time.monotonic() - began
+        await pool.until_workers("w2")
+
+    outcomes = await under_load(pool, stop, rate=40.0, sleep_ms=60.0)
+    assert all_right(outcomes)
+    assert [outcome for outcome in outcomes if outcome.attempt > 1] == []
+
+
+@pytest.mark.parametrize("minutes", [-7, 7])
+async def test_deadlines_hold_on_a_worker_whose_clock_is_minutes_off(pool, tmp_path, minutes):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import time\n"
+        f"shift = {minutes * 60}\n"
+        "wall, wall_ns = time.time, time.time_ns\n"
+        "time.time = lambda: wall() + shift\n"
+        "time.time_ns = lambda: wall_ns() + shift * 1_000_000_000\n"
+    )
+    await pool.worker("w1", "--slots", "1", PYTHONPATH=str(tmp_path))
+    await pool.dispatcher()
+    await pool.ready()
+    assert (await pool.gateway.run_task("acme/a", deadline_s=DEADLINE_S)).status == 200
+    assert abs(await epoch_s(pool) - time.time()) > 300, "its clock is not off"
+    first = asyncio.create_task(pool.gateway.run_task("acme/a", parameters={"sleep_ms": 1500}, deadline_s=DEADLINE_S))
+    await asyncio.sleep(0)
+    late = await pool.gateway.run_task("acme/a", deadline_s=0.4)
+    assert (late.status, late.code) == (504, "deadline_passed")
+    assert (await first).status == 200
+
+
+async def epoch_s(pool):
+    """When the worker began, by its own clock."""
+    nc = await nats_py.connect(pool.nats.url)
+    try:
+        entry = await (await nc.jetstream().key_value("labels")).get("worker.w1")
+        assert entry.value is not None
+        return json.loads(entry.value)["epoch_ms"] / 1000
+    finally:
+        await nc.close()
