@@ -77,8 +77,11 @@ class LateBinding:
         best = max(waiting, key=lambda name: self._benefit(now, name), default=None)
         if best is not None:
             benefit = self._benefit(now, best)
-            if benefit >= max(self._cost(now, worker, self._label(best).load_s), 0.0):
+            cost = max(self._cost(now, worker, self._label(best).load_s), 0.0)
+            if benefit >= cost:
                 self._load(now, best, worker)
+            elif benefit > -math.inf:
+                self._look_again(now, best, cost - benefit)
 
     def bounced(self, now: float, token: int, index: int, view: WorkerView | None) -> None:
         """Cannot be: it knows every worker exactly."""
@@ -117,9 +120,12 @@ class LateBinding:
         cost = self._cost(now, worker, label.load_s)
         if benefit >= cost:
             self._load(now, name, worker)
-        elif not label.holders:
-            self._looks[name] = now + max((cost - benefit) / len(label.queue), 1e-3)
-            self._simulation.wake(self._number, self._looks[name])
+        else:
+            self._look_again(now, name, cost - benefit)
+
+    def _look_again(self, now: float, name: str, missing: float) -> None:
+        self._looks[name] = now + max(missing / len(self._label(name).queue), 1e-3)
+        self._simulation.wake(self._number, self._looks[name])
 
     def _benefit(self, now: float, name: str) -> float:
         label = self._label(name)
