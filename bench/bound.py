@@ -15,7 +15,7 @@ import msgspec
 from bench.arrivals import draw
 
 TIE_RUNS: Final = 100
-DRAWS: Final = 100
+DRAWS: Final = 400
 
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):

@@ -36,10 +36,11 @@ Hook = Callable[[], Awaitable[None]]
 class Bus:
     """A connection and the names on it. Made by `connect`."""
 
-    def __init__(self, nc: Client, subjects: Subjects) -> None:
+    def __init__(self, nc: Client, subjects: Subjects, *, replicas: int = 1) -> None:
         self.nc: Final = nc
         self.js: Final[JetStreamContext] = nc.jetstream()
         self.subjects: Final = subjects
+        self.replicas: Final = replicas
         self.reconnects = 0
         self._settled_at = -math.inf
         self._on_disconnect: list[Hook] = []
@@ -149,7 +150,7 @@ async def connect(settings: BusSettings, *, name: str) -> AsyncIterator[Bus]:
     except nats.errors.Error as exc:
         await _close(nc)
         raise UnavailableError(f"NATS at {settings.nats_url or 'no address'} refused the connection: {exc}") from exc
-    bus = Bus(nc, settings.subjects)
+    bus = Bus(nc, settings.subjects, replicas=settings.nats_replicas)
     try:
         yield bus
     finally:

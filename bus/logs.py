@@ -190,21 +190,21 @@ class LogShipper:
         self._empty.clear()
         self._wake.set()
 
-    def _next_batch(self) -> list[LogRecord]:
-        batch: list[LogRecord] = []
+    def _next_batch(self) -> list[bytes]:
+        batch: list[bytes] = []
         size = 0
         limit = min(BATCH_BYTES, self._bus.max_payload_bytes // 2)
         while self._buffer and size < limit:
-            record = self._buffer.popleft()
-            size += 200 + sum(len(str(value)) for value in record.fields.values()) + len(record.error)
-            batch.append(record)
+            line = encode_records([self._buffer.popleft()])
+            size += len(line) + 1
+            batch.append(line)
         return batch
 
-    async def _ship(self, batch: list[LogRecord]) -> None:
+    async def _ship(self, batch: list[bytes]) -> None:
         """Publish until acknowledged; the message id lets the stream drop what it has already."""
         self._batches += 1
         headers: dict[str, str] = {Header.MSG_ID.value: f"{self._batch_prefix}-{self._batches}"}
-        payload = encode_records(batch)
+        payload = b"\n".join(batch)
         while True:
             try:
                 await self._bus.js.publish(self._subject, payload, timeout=ACK_TIMEOUT_S, headers=headers)

@@ -27,6 +27,9 @@ class BusSettings(msgspec.Struct, frozen=True, kw_only=True):
     prefix: Annotated[str, Meta(description="First token of every subject.")] = DEFAULT_PREFIX
     bucket: Annotated[str, Meta(description="KV bucket of the label registry.")] = "labels"
     log_stream: Annotated[str, Meta(description="Stream that keeps the log records.")] = "LOGS"
+    nats_replicas: Annotated[
+        int, Meta(description="Copies of registry and log stream in a NATS cluster, when they are made.", ge=1, le=5)
+    ] = 1
     log_level: Annotated[
         str, Meta(description="Least level of log records.", pattern="^(TRACE|DEBUG|INFO|WARNING|ERROR)$")
     ] = "INFO"

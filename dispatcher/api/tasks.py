@@ -1,6 +1,6 @@
 """POST /run-task."""
 
-import os
+import random
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -41,10 +41,10 @@ def run_task_route(service: DispatcherService) -> HTTPRouteHandler:
     async def run_task(
         data: Annotated[RunTask, Body(description="The task")], request: Request[Any, Any, Any]
     ) -> Response[bytes]:
-        task_id = data.task_id if data.task_id is not None else os.urandom(16).hex()
+        task_id = f"{random.getrandbits(128):032x}" if data.task_id is None else data.task_id
         headers = {TASK_ID_HEADER: task_id}
         try:
-            task = to_request(data, check_task_id(task_id), _traceparent(request))
+            task = to_request(data, task_id if data.task_id is None else check_task_id(task_id), _traceparent(request))
             with cancelled_when_gone(request):
                 answer = await service.run_task(task)
         except ClientGoneError:

@@ -107,7 +107,9 @@ EVERYTHING: Object = {
         "env": [{"name": "TZ", "value": "UTC"}],
         "priorityClassName": "high",
     },
-    "worker": {"keda": {"enabled": True, "prometheusUrl": "http://prometheus.monitoring:9090"}},
+    "worker": {
+        "keda": {"enabled": True, "prometheusUrl": "http://prometheus.monitoring:9090", "query": "sum(waiting)"}
+    },
     "triton": {"gpu": {"enabled": True, "count": 2}, "extraArgs": ["--log-verbose=1"]},
     "converter": {"huggingFace": {"tokenSecret": "hub", "endpoint": "https://hub.example.com"}},
     "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},

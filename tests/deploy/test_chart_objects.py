@@ -197,7 +197,7 @@ def test_autoscalers_and_replica_counts_do_not_fight(chart: Chart) -> None:
     assert hpa["scaleTargetRef"]["name"] == release.one("Deployment", "dispatcher")["metadata"]["name"]
     scaled = release.one("ScaledObject", "worker")["spec"]
     assert scaled["scaleTargetRef"]["name"] == release.one("Deployment", "worker")["metadata"]["name"]
-    assert "labelbus_tasks_waiting" in scaled["triggers"][0]["metadata"]["query"]
+    assert scaled["triggers"][0]["metadata"]["query"] == "sum(waiting)"
 
 
 def test_the_models_outlive_the_release(chart: Chart) -> None:

@@ -29,6 +29,10 @@ REFUSED: dict[str, tuple[Object, str]] = {
         "minReplicas is above maxReplicas",
     ),
     "keda with nothing to read": ({"worker": {"keda": {"enabled": True}}}, "set worker.keda.prometheusUrl"),
+    "keda with nothing to ask": (
+        {"worker": {"keda": {"enabled": True, "prometheusUrl": "http://prometheus:9090"}}},
+        "set worker.keda.query",
+    ),
     "workers that can never be replaced": (
         {"worker": {"strategy": {"maxSurge": 0, "maxUnavailable": 0}}},
         "no worker could ever be replaced",

@@ -13,8 +13,15 @@ import pytest
 from tests.deploy.tools import ROOT, TOOLS, need, run, succeed
 
 STAND_INS = Path(__file__).parent / "stand_ins"
-MIRROR = Path(os.environ.get("LABELBUS_TF_PLUGINS", "tf-plugins"))
-"""A folder of providers laid out as Terraform wants it; without one, they come from the registry, if it is reached."""
+
+
+def mirror(provider: str) -> Path | None:
+    """A folder of providers, laid out as Terraform wants it, that has this one: LABELBUS_TF_PLUGINS, or `tf-plugins`
+    in a folder at the top of this machine. Without one they come from the registry, if it is reached."""
+    named = os.environ.get("LABELBUS_TF_PLUGINS")
+    folders = [Path(named)] if named else sorted(Path("/").glob("*/tf-plugins"))
+    return next((folder for folder in folders if any(folder.glob(f"*/hashicorp/{provider}"))), None)
+
 
 AWS_SERVICES = ("autoscaling", "ec2", "ecr", "efs", "eks", "iam", "kms", "logs", "s3", "sts")
 
@@ -49,13 +56,9 @@ class Terraform:
         return succeed(self.binary, *arguments, cwd=self.folder, environment=self.environment)
 
 
-def mirror(pattern: str) -> Path | None:
-    return MIRROR if any(MIRROR.glob(pattern)) else None
-
-
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Terraform:
-    terraform = Terraform(ROOT / "tf" / "cluster", tmp_path_factory.mktemp("cluster"), mirror("*/hashicorp/aws"))
+    terraform = Terraform(ROOT / "tf" / "cluster", tmp_path_factory.mktemp("cluster"), mirror("aws"))
     terraform.init()
     return terraform
 
@@ -64,7 +67,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Terraform:
 def release(tmp_path_factory: pytest.TempPathFactory) -> Terraform:
     """tf/helm with the real provider where it is at hand, else with a stand-in that has its schema."""
     folder = tmp_path_factory.mktemp("helm")
-    plugins = mirror("*/hashicorp/helm") or stand_in_provider(folder / "plugins")
+    plugins = mirror("helm") or stand_in_provider(folder / "plugins")
     terraform = Terraform(ROOT / "tf" / "helm", folder, plugins)
     terraform.init()
     return terraform
@@ -72,11 +75,12 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Terraform:
 
 def stand_in_provider(plugins: Path) -> Path:
     need("kubernetes-validate")  # stands for the tools' environment, which the stand-in runs in
-    version = json.loads(succeed(need("terraform", "see its install page"), "version", "-json"))
-    # Terraform's own name for where providers without a host come from; nothing is fetched from there.
-    source = next(iter(MIRROR.glob("*/hashicorp")), Path("registry"))
-    host = source.parent.name if source.parent != Path() else source.name
-    folder = plugins / host / "hashicorp" / "helm" / "3.0.0" / version["platform"]
+    terraform = need("terraform", "see its install page")
+    version = json.loads(succeed(terraform, "version", "-json"))
+    # Terraform says what it calls the place that providers come from; nothing is fetched from there.
+    source = re.search(r"provider\[([^]]+/hashicorp/helm)\]", succeed(terraform, "providers", cwd=ROOT / "tf" / "helm"))
+    assert source is not None
+    folder = plugins / source[1] / "3.0.0" / version["platform"]
     folder.mkdir(parents=True)
     program = folder / "terraform-provider-helm_v3.0.0"
     program.write_text(f'#!/bin/sh\nexec "{TOOLS}/python" "{STAND_INS}/helm_provider.py"\n')
