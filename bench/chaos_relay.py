@@ -16,6 +16,7 @@ class Relay:
         self._open.set()
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None]] = set()
         self.port = 0
 
     async def start(self) -> None:
@@ -32,14 +33,20 @@ class Relay:
         self._open.set()
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection, and return when they are closed."""
         if self._server is not None:
             self._server.close()
+        self._open.set()
         for writer in list(self._writers):
             writer.close()
-        self._open.set()
+        if self._serving:
+            await asyncio.wait(self._serving)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving = asyncio.current_task()
+        assert serving is not None
+        self._serving.add(serving)
+        serving.add_done_callback(self._serving.discard)
         self._writers.add(writer)
         try:
             await self._open.wait()
@@ -55,6 +62,8 @@ class Relay:
         finally:
             self._writers.discard(writer)
             writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):

@@ -91,7 +91,9 @@ def plot(outcomes: Sequence[Outcome], faults: Sequence[Done], file: Path) -> Non
     latency, rate = figure.subplots(2, 1, sharex=True, height_ratios=[2, 1])
     good = [outcome for outcome in outcomes if outcome.answered]
     bad = [outcome for outcome in outcomes if not outcome.answered]
-    latency.scatter([o.began for o in good], [o.took_s for o in good], s=3, color="#333333", label="answered")
+    latency.scatter(
+        [o.began for o in good], [o.took_s for o in good], s=3, color="#333333", label="answered", rasterized=True
+    )
     latency.scatter(
         [o.began for o in bad], [o.took_s for o in bad], s=14, color="#cc0000", marker="x", label="not answered"
     )
@@ -111,4 +113,4 @@ def plot(outcomes: Sequence[Outcome], faults: Sequence[Done], file: Path) -> Non
         latency.text(fault.began, 1.01, fault.part, transform=latency.get_xaxis_transform(), fontsize=5, rotation=60)
     kinds = [Patch(color=colour, alpha=0.25, label=kind) for kind, colour in COLOURS.items()]
     latency.legend(handles=[*latency.get_legend_handles_labels()[0], *kinds], loc="upper right", fontsize=7)
-    figure.savefig(file)
+    figure.savefig(file, dpi=130)

@@ -113,8 +113,9 @@ class RegistryWatch:
     """Calls `on_entry` and `on_gone` as workers come, change and go. Run `run()` as an owned task.
 
     `on_reach(False)` says that the registry cannot be read; the workers known by then are not reported gone.
-    Keys expire while NATS is away, and who finds its key missing just after its return may be a moment behind: such
-    workers are reported gone only if they have not written it anew by `RETURN_S`.
+    Keys also expire while NATS is away, or silent without a word, and at its return the expiry may come before what
+    workers wrote meanwhile: so a worker whose key is missing is gone only if it is not there again after `RETURN_S`.
+    That costs nobody an answer: who owes one is probed.
     A value that is no entry is counted in `malformed`, logged and otherwise ignored.
     """
 
@@ -220,10 +221,8 @@ class RegistryWatch:
         return worker_id
 
     def _expired(self, worker_ids: set[str]) -> None:
-        """Their keys are not there any more: they are gone, unless it is NATS that was away."""
-        if not self._bus.unsettled:
-            self._forget(worker_ids)
-        elif worker_ids:
+        """Their keys are not there any more: they are gone, unless it is NATS that was away or silent."""
+        if worker_ids:
             self._missing |= worker_ids
             self._look_later()
 

@@ -7,6 +7,7 @@ missing twice in a row was lost on the way. Tasks of the queue group are with no
 and who names a task owes it from then on.
 """
 
+import math
 from collections.abc import Collection
 from typing import Final
 
@@ -24,7 +25,10 @@ AUDIT_S: Final = 2.0
 """Who owes an answer for so long is asked, however lively it is: the task may have been lost on the way."""
 
 MISSES: Final = 2
-"""A task must be missing from so many answers: one may have crossed it on the way."""
+"""A task must be missing from so many answers that come a round apart: one may overtake it on the way.
+
+Answers that come together count as one: those to pings that were held up are all as old as the oldest.
+"""
 
 
 class Ask(msgspec.Struct, frozen=True):
@@ -51,6 +55,7 @@ class _Debt(msgspec.Struct):
     sent_at: float
     direct: bool
     misses: int = 0
+    missed_at: float = -math.inf
 
 
 class _Debtor(msgspec.Struct):
@@ -115,8 +120,11 @@ class Debts:
         debtor = self._debtors.get(worker_id)
         lost = []
         for token, debt in debtor.debts.items() if debtor is not None else ():
-            if debt.sent_at < asked_at:
-                debt.misses = 0 if token in owed else debt.misses + 1
+            if token in owed:
+                debt.misses = 0
+            elif debt.sent_at < asked_at and now - debt.missed_at >= INTERVAL_S / 2:
+                debt.misses += 1
+                debt.missed_at = now
                 if debt.misses >= MISSES:
                     lost.append(Lost(token=token, worker_id=worker_id))
         for loss in lost:

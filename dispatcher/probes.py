@@ -85,6 +85,10 @@ class Probes:
             for lost in self._debts.told(now, state.worker_id, int(time_ms) / 1000, owed):
                 self._on_lost(lost)
 
+    def is_echo(self, token: str) -> bool:
+        """True for what `run` sends to itself, to hear whether NATS is there."""
+        return token.endswith("-") and token.removeprefix(self.MARK)[:-1].isdecimal()
+
     async def run(self) -> None:
         """Probe while anybody owes anything, until cancelled."""
         while True:

@@ -20,6 +20,7 @@ from bus.errors import (
     DeadlineError,
     LabelbusError,
     MalformedError,
+    OverloadedError,
     TooLargeError,
     UnavailableError,
     reason,
@@ -81,6 +82,7 @@ class DispatcherService:
         self._clock = UnixClock()
         self._life = f"{self._clock.now_ms():x}-"
         self._flights: dict[str, Flight] = {}
+        self._held_bytes = 0
         self._watch = RegistryWatch(bus, on_entry=self._entry, on_gone=self._gone, on_reach=self._reach)
         self._probes = Probes(
             bus,
@@ -127,13 +129,15 @@ class DispatcherService:
         """Run one task on the pool and wait for what becomes of it.
 
         Whatever a worker or the router says is in the answer; raised are only `ConflictError` (its id is in flight),
-        `TooLargeError` and `DeadlineError` (passed already). Cancel it and the task is given up where it is.
+        `TooLargeError`, `OverloadedError` (memory) and `DeadlineError` (passed already). Cancel it and the task is
+        given up where it is.
         """
         self._check(request)
         now = self._loop.time()
         deadline = now + self._timeout_s(request)
         flight = Flight(request, self._loop.create_future(), now)
         self._flights[request.task_id] = flight
+        self._held_bytes += len(request.parameters)
         self.counts.submitted += 1
         expiry = self._loop.call_at(deadline, self._expire, flight)
         try:
@@ -150,6 +154,7 @@ class DispatcherService:
         finally:
             expiry.cancel()
             del self._flights[request.task_id]
+            self._held_bytes -= len(request.parameters)
             if flight.future.cancelled() or not flight.future.done():
                 await self._do(self.router.cancel(self._loop.time(), request.task_id))
 
@@ -161,6 +166,12 @@ class DispatcherService:
             raise TooLargeError(
                 f"the parameters have {len(request.parameters):,} bytes, and NATS takes {limit:,}; send less at once, "
                 "or raise max_payload on the NATS server"
+            )
+        if self._held_bytes + len(request.parameters) > self._settings.max_held_mb * 2**20:
+            raise OverloadedError(
+                f"the parameters of the {len(self._flights):,} tasks under way have {self._held_bytes:,} bytes, which "
+                "is the limit: try again later",
+                retry_after_s=1.0,
             )
         if request.deadline_ms and request.deadline_ms <= _unix_ms():
             raise DeadlineError("deadline_ms lies in the past")
@@ -275,7 +286,7 @@ class DispatcherService:
         return int(number) if number != token and number.isascii() and number.isdigit() else -1
 
     def _on_probe(self, token: str, msg: Msg, no_responders: bool) -> None:
-        if no_responders or not msg.data:
+        if no_responders or self._probes.is_echo(token):
             self._probes.answered(token, None)
             return
         try:

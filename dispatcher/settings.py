@@ -25,6 +25,9 @@ class DispatcherSettings(BusSettings, frozen=True, kw_only=True):
     max_body_bytes: Annotated[int, Meta(description="Largest request body.", ge=1024)] = 8 * 1024 * 1024
     max_waiting: Annotated[int, Meta(description="Tasks waiting for a worker, in all.", ge=1)] = 10_000
     max_waiting_per_label: Annotated[int, Meta(description="Tasks waiting for a worker, of one label.", ge=1)] = 2_000
+    max_held_mb: Annotated[
+        float, Meta(description="Parameters of all tasks under way, waiting ones included, in MiB.", ge=1)
+    ] = 512.0
     convert_idle_s: Annotated[float, Meta(description="A conversion that is silent for so long is given up.", gt=0)] = (
         60.0
     )

@@ -326,11 +326,12 @@ class Router:
             return
         books = self._books
         policy = self.policy
-        run_s = max(outcome.run_ms, 0.0) / 1e3
-        assignment.label.observe_run(run_s, policy.run_alpha)
-        books.runs.observe(run_s)
+        if outcome.label_hit:  # the first run after a load takes several times as long, and would pass for usual
+            run_s = max(outcome.run_ms, 0.0) / 1e3
+            assignment.label.observe_run(run_s, policy.run_alpha)
+            books.runs.observe(run_s)
         books.share.own(2 if not assignment.loads or outcome.label_hit else 5 if outcome.evicted_label else 4)
-        if not outcome.label_hit and outcome.load_ms > 0:
+        if assignment.loads and not outcome.label_hit and outcome.load_ms > 0:  # who joins a load sees only its rest
             assignment.label.observe_load(outcome.load_ms / 1e3, policy.load_alpha)
             books.loads.observe(outcome.load_ms / 1e3)
 

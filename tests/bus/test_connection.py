@@ -1,10 +1,12 @@
 """The connection: refused in words, and back by itself."""
 
 import asyncio
+import signal
 
+import nats.errors as nats_errors
 import pytest
 
-from bus.connection import Bus, connect
+from bus.connection import RETURN_S, Bus, connect
 from bus.errors import InvalidInputError, UnavailableError
 from bus.settings import BusSettings
 from tests.nats_server import LocalNats
@@ -38,6 +40,11 @@ async def test_a_certificate_that_cannot_be_read_is_named(tmp_path):
 async def connected(bus: Bus) -> bool:
     """Asked anew each time, which a type checker would not expect of an attribute."""
     return bus.connected
+
+
+async def unsettled(bus: Bus) -> bool:
+    """Asked anew each time."""
+    return bus.unsettled
 
 
 @pytest.mark.nats
@@ -84,3 +91,36 @@ async def test_what_was_published_last_is_on_its_way_when_the_connection_ends(bu
     async with connect(settings, name="short") as short:
         await short.nc.publish(f"{settings.prefix}.last", b"words")
     assert await asyncio.wait_for(heard.get(), DEADLINE_S) == b"words"
+
+
+@pytest.mark.nats
+async def test_an_answer_to_a_flush_that_comes_after_its_timeout_leaves_the_connection_hearing(nats: LocalNats):
+    async with connect(BusSettings(nats_url=nats.url), name="t") as bus:
+        assert nats._process is not None
+        nats._process.send_signal(signal.SIGSTOP)
+        try:
+            with pytest.raises(nats_errors.FlushTimeoutError):
+                await bus.nc.flush(timeout=0.2)  # type: ignore[arg-type]  # seconds; a fraction is fine
+        finally:
+            nats._process.send_signal(signal.SIGCONT)
+        await bus.nc.flush()
+        assert bus.reconnects == 0
+
+
+@pytest.mark.nats
+async def test_just_after_the_return_of_the_server_nothing_is_settled(nats: LocalNats):
+    async with connect(BusSettings(nats_url=nats.url), name="t") as bus:
+        back = asyncio.Event()
+
+        async def on_back() -> None:
+            back.set()
+
+        bus.on_reconnect(on_back)
+        assert not await unsettled(bus)
+        nats.stop()
+        nats.start()
+        async with asyncio.timeout(DEADLINE_S):
+            await back.wait()
+            assert await unsettled(bus)
+            await asyncio.sleep(RETURN_S)
+        assert not await unsettled(bus)

@@ -56,6 +56,15 @@ def test_what_is_missing_from_two_answers_is_lost_and_only_once():
     assert not debts
 
 
+def test_answers_that_come_together_count_as_one():
+    debts = Debts()
+    debts.sent(0.0, 1, "w")
+    for asked_at in (0.4, 0.8, 1.2, 1.6):
+        assert debts.told(8.0, "w", asked_at, set()) == []
+    assert debts.told(8.0 + INTERVAL_S, "w", 8.1, {1}) == []
+    assert debts.told(9.0, "w", 8.9, set()) == []
+
+
 def test_a_task_named_again_after_a_miss_is_not_lost():
     debts = Debts()
     debts.sent(0.0, 1, "w")

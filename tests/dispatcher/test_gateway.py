@@ -245,6 +245,20 @@ async def test_a_full_queue_is_429_with_a_time_to_come_back(make_gateway):
     assert [(await task).status_code for task in (running, waiting)] == [200, 200]
 
 
+async def test_parameters_of_all_tasks_under_way_have_a_limit_in_memory(make_gateway):
+    gateway = await make_gateway(max_held_mb=1)
+    await gateway.add_worker()
+    large = {"x": "a" * 600_000}
+    running = gateway.begin(parameters_json=large)
+    await gateway.gate.next_entered()
+    response = await gateway.run(parameters_json=large)
+    await gateway.problem(response, 429, "queue_full")
+    assert int(response.headers["Retry-After"]) >= 1
+    gateway.gate.open.set()
+    assert (await running).status_code == 200
+    assert (await gateway.run(parameters_json=large)).status_code == 200
+
+
 async def test_at_the_deadline_a_waiting_task_is_cancelled_and_a_running_ones_result_dropped(pool):
     soon = time.time_ns() // 1_000_000 + 300
     running = pool.begin(task_id="running", deadline_ms=soon)

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -160,8 +161,11 @@ def test_with_room_for_one_label_another_goes_and_reply_and_registry_say_so(up, 
 
 
 def test_both_workers_run_tasks(model, client):
-    workers = {client.run_task("embed_texts", label, {"texts": ["a text"]}).worker for label in (*OTHERS, *OTHERS)}
-    assert workers == {"worker-1", "worker-2"}
+    def run(label: str) -> str:
+        return client.run_task("embed_texts", label, {"texts": ["a text of some length"] * 32}).worker
+
+    with ThreadPoolExecutor(16) as pool:  # two labels with a queue each, and a worker each is idle at first
+        assert set(pool.map(run, OTHERS * 8)) == {"worker-1", "worker-2"}
 
 
 def test_infer_gives_the_same_as_embed_texts(model, client):

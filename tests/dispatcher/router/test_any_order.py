@@ -221,6 +221,14 @@ class AnyOrder(RuleBasedStateMachine):
         self.lose(worker_id)
         self.obey(self.router.worker_gone(self.now, worker_id))
 
+    @precondition(lambda self: self.flying)
+    @rule(data=st.data())
+    def lost_on_the_way(self, data):
+        token = data.draw(st.sampled_from(sorted(self.flying)))
+        command = self.flying.pop(token)
+        self.dead_tokens.append(token)
+        self.obey(self.router.lost(self.now, token, command.worker_id or ""))
+
     @precondition(lambda self: self.dead_tokens)
     @rule(data=st.data())
     def late_result(self, data):

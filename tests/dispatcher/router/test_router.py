@@ -185,6 +185,47 @@ def test_a_task_that_lost_its_workers_is_given_up_with_their_names(retry, lives)
     assert reject.worker_ids == tuple(lost)
 
 
+def test_a_task_lost_on_the_way_is_sent_again_as_another_attempt_and_its_worker_stays():
+    made = router(worker("w", "a"))
+    made.submit(0.0, task("1"))
+    [again] = made.lost(1.0, 1, "w")
+    assert isinstance(again, Assign)
+    assert (again.worker_id, again.attempt) == ("w", 2)
+    assert made.lost(1.0, 1, "w") == [], "the old assignment is known no more"
+    assert made.finished(2.0, again.token, done()).answer
+
+
+def test_a_task_lost_on_the_way_that_may_not_be_run_twice_is_given_up_and_its_slot_is_free():
+    made = router(worker("w", "a"))
+    made.submit(0.0, task("1", retry=False))
+    [reject] = made.lost(1.0, 1, "w")
+    assert isinstance(reject, Reject)
+    assert (reject.reason, reject.worker_ids) == (Reason.GAVE_UP, ("w",))
+    assert sent(made.submit(1.0, task("2"))) == [("2", "w", Route.HIT)]
+
+
+def test_what_the_queue_group_lost_is_sent_again():
+    made = router()
+    made.submit(0.0, task("1"))
+    assert sent(made.lost(1.0, 1, "")) == [("1", None, Route.ANY)]
+
+
+@pytest.mark.parametrize(("retry", "outcome"), [(True, "sent"), (False, "given up")])
+def test_what_was_sent_after_a_task_that_nobody_took_was_not_taken_either(retry, outcome):
+    made = router(worker("w1", "a", slots=3), worker("w2"))
+    for number in "123":
+        made.submit(0.0, task(number, retry=number != "3" or retry))
+    commands = made.bounced(0.1, 2, no_responders=True)
+    # The first was taken by a process that is gone, and counts as lost; the others nobody ever had.
+    attempts = {c.task.task_id: c.attempt for c in commands if isinstance(c, Assign)}
+    given_up = [c.task.task_id for c in commands if isinstance(c, Reject)]
+    assert given_up == ([] if outcome == "sent" else ["3"])
+    for _ in range(2):
+        commands = made.finished(1.0, made._books._token, done()).commands
+        attempts |= {c.task.task_id: c.attempt for c in commands if isinstance(c, Assign)}
+    assert attempts == {"1": 2, "2": 1} | ({"3": 1} if retry else {})
+
+
 def test_a_retryable_failure_is_tried_on_another_worker_and_not_answered():
     made = router(worker("w1", "a"), worker("w2"))
     made.submit(0.0, task("1"))
