@@ -162,7 +162,8 @@ def test_with_room_for_one_label_another_goes_and_reply_and_registry_say_so(up, 
 
 def test_both_workers_run_tasks(model, client):
     def run(label: str) -> str:
-        return client.run_task("embed_texts", label, {"texts": ["a text of some length"] * 32}).worker
+        worker: str = client.run_task("embed_texts", label, {"texts": ["a text of some length"] * 32}).worker
+        return worker
 
     with ThreadPoolExecutor(16) as pool:  # two labels with a queue each, and a worker each is idle at first
         assert set(pool.map(run, OTHERS * 8)) == {"worker-1", "worker-2"}
