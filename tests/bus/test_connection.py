@@ -1,6 +1,7 @@
 """The connection: refused in words, and back by itself."""
 
 import asyncio
+import os
 import signal
 
 import nats.errors as nats_errors
@@ -98,6 +99,7 @@ async def test_an_answer_to_a_flush_that_comes_after_its_timeout_leaves_the_conn
     async with connect(BusSettings(nats_url=nats.url), name="t") as bus:
         assert nats._process is not None
         nats._process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, nats._process.pid, os.WSTOPPED)  # not before all its threads have stopped
         try:
             with pytest.raises(nats_errors.FlushTimeoutError):
                 await bus.nc.flush(timeout=0.2)  # type: ignore[arg-type]  # seconds; a fraction is fine
