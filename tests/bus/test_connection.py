@@ -99,7 +99,8 @@ async def test_an_answer_to_a_flush_that_comes_after_its_timeout_leaves_the_conn
     async with connect(BusSettings(nats_url=nats.url), name="t") as bus:
         assert nats._process is not None
         nats._process.send_signal(signal.SIGSTOP)
-        os.waitid(os.P_PID, nats._process.pid, os.WSTOPPED)  # not before all its threads have stopped
+        # not before all its threads have stopped, which takes no time worth a thread
+        os.waitid(os.P_PID, nats._process.pid, os.WSTOPPED)  # noqa: ASYNC222
         try:
             with pytest.raises(nats_errors.FlushTimeoutError):
                 await bus.nc.flush(timeout=0.2)  # type: ignore[arg-type]  # seconds; a fraction is fine
