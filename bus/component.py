@@ -11,8 +11,9 @@ import uvloop
 from loguru import logger
 
 from bus.connection import Bus, connect
-from bus.logs import LogShipper, QuickLog, set_up_logging
+from bus.logs import LogShipper, set_up_logging
 from bus.owned import end
+from bus.quick_log import QuickLog
 from bus.settings import BusSettings
 
 LOG_DRAIN_S: Final = 5.0
@@ -47,6 +48,7 @@ async def on_the_bus(settings: BusSettings, *, component: str, component_id: str
             yield it
         finally:
             logger.remove(sink)
+            quick_log.flush()
             await shipper.drain(LOG_DRAIN_S)
             await end(*background)
 

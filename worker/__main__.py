@@ -7,7 +7,6 @@ from types import ModuleType
 from bus.command import settings_command
 from bus.component import Component, run_component
 from bus.errors import InvalidInputError
-from bus.logs import QuickLog
 from worker.handlers import embed_texts, infer, sample_task
 from worker.runtimes.factory import make_runtime
 from worker.service import WorkerService
@@ -22,8 +21,8 @@ def run(settings: WorkerSettings) -> int:
 
     async def main(component: Component) -> None:
         runtime = make_runtime(settings)
-        log = QuickLog(settings, component="worker", component_id=worker_id, shipper=component.shipper)
-        service = WorkerService(component.bus, settings, worker_id, runtime, task_types, log_task=log.event)
+        log_task = component.quick_log.event
+        service = WorkerService(component.bus, settings, worker_id, runtime, task_types, log_task=log_task)
         await service.run(component.stopping, component.ready)
 
     return run_component(settings, component="worker", component_id=worker_id, main=main)

@@ -95,6 +95,7 @@ class LabelCache:
             raise ValueError("a worker holds at least one label")
         self.capacity: Final = capacity
         self._held: dict[str, Held] = {}
+        self._listed: dict[State, tuple[str, ...]] = {}
         self._leases = 0
 
     def acquire(self, now: float, label: str, *, evict_hint: str = "") -> Acquired:
@@ -111,24 +112,25 @@ class LabelCache:
         victim = self._victim(now, evict_hint)
         if victim is None:
             return Full()
-        victim.state = State.UNLOADING
+        self._move(victim, State.UNLOADING)
         return Load(victim.label, self._begin(now, label, State.WAITING))
 
     def unloaded(self, evicted: str, label: str) -> None:
         """`evicted` is out of memory; `label`, for which it went, is loading from now on."""
         assert self._held[evicted].state is State.UNLOADING
         assert self._held[label].state is State.WAITING
-        del self._held[evicted]
-        self._held[label].state = State.LOADING
+        self._remove(evicted)
+        self._move(self._held[label], State.LOADING)
 
     def loaded(self, now: float, label: str, load_ms: float) -> None:
         """The label is ready for its users, and took `load_ms` to load."""
         held = self._held[label]
-        held.state, held.load_ms, held.since = State.READY, load_ms, now
+        held.load_ms, held.since = load_ms, now
+        self._move(held, State.READY)
 
     def load_failed(self, label: str) -> None:
         """The label is not held after all; its users have none to release."""
-        self._held.pop(label, None)
+        self._remove(label)
 
     def kept(self, label: str) -> bool:
         """A label that was to go for another is not given up after all: it is ready as before.
@@ -137,7 +139,7 @@ class LabelCache:
         """
         held = self._held[label]
         assert held.state is State.UNLOADING
-        held.state = State.READY
+        self._move(held, State.READY)
         return self._begin_drop(held)
 
     def release(self, label: str, lease: int) -> bool:
@@ -166,19 +168,22 @@ class LabelCache:
     def dropped(self, label: str) -> None:
         """An expired label is out of memory."""
         assert self._held[label].state is State.UNLOADING
-        del self._held[label]
+        self._remove(label)
 
     def forget(self, label: str) -> bool:
         """The runtime lost the label (its process died): it is not held any more. True if it was ready."""
         held = self._held.get(label)
         if held is None or held.state is not State.READY:
             return False
-        del self._held[label]
+        self._remove(label)
         return True
 
     def labels(self, state: State = State.READY) -> tuple[str, ...]:
         """The labels in this state, in the order in which they were taken up."""
-        return tuple(held.label for held in self._held.values() if held.state is state)
+        listed = self._listed.get(state)  # asked with every answer, changed with every load
+        if listed is None:
+            listed = self._listed[state] = tuple(held.label for held in self._held.values() if held.state is state)
+        return listed
 
     def held(self, label: str) -> Held | None:
         """What is known of a label that is in the cache."""
@@ -191,14 +196,23 @@ class LabelCache:
     def _begin_drop(self, held: Held) -> bool:
         if not held.expired or held.users or held.state is not State.READY:
             return False
-        held.state = State.UNLOADING
+        self._move(held, State.UNLOADING)
         return True
 
     def _begin(self, now: float, label: str, state: State) -> int:
         self._leases += 1
         held = self._held[label] = Held(label, state, self._leases, users=1)
+        self._listed.clear()
         held.used(now)
         return held.lease
+
+    def _move(self, held: Held, state: State) -> None:
+        held.state = state
+        self._listed.clear()
+
+    def _remove(self, label: str) -> None:
+        self._held.pop(label, None)
+        self._listed.clear()
 
     def _victim(self, now: float, hint: str) -> Held | None:
         idle = [held for held in self._held.values() if held.state is State.READY and held.users == 0]

@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 import msgspec
@@ -61,18 +61,13 @@ class LabelHolder:
         self._backoff: dict[str, Backoff] = {}
         self._changed = asyncio.Event()
 
-    @asynccontextmanager
-    async def use(self, label: str, *, evict_hint: str = "") -> AsyncIterator[Use]:
+    def use(self, label: str, *, evict_hint: str = "") -> AbstractAsyncContextManager[Use]:
         """The label, loaded, and safe from eviction until the end of the block.
 
         Raises what the load raised: `UnknownModelError`, `LoadError`, `RuntimeUnavailableError`. A label whose load
         failed is not tried again for a while that doubles from one second to a minute.
         """
-        use = await self._acquire(label, evict_hint)
-        try:
-            yield use
-        finally:
-            self._released(label, use.lease)
+        return _Using(self, label, evict_hint)
 
     def close(self) -> None:
         """Give up the loads under way: who waits for them gets a `RuntimeUnavailableError`."""
@@ -93,7 +88,8 @@ class LabelHolder:
         if self.cache.expire(label):
             self._tasks.create_task(self._drop(label), name=f"drop {label}")
 
-    async def _acquire(self, label: str, evict_hint: str) -> Use:
+    async def acquire(self, label: str, evict_hint: str) -> Use:
+        """What `use` does at its beginning; `released` is its end."""
         asked = time.monotonic()
         while True:
             now = time.monotonic()
@@ -126,7 +122,7 @@ class LabelHolder:
         try:
             await asyncio.shield(load)
         except asyncio.CancelledError:
-            load.add_done_callback(lambda done: None if done.exception() else self._released(label, lease))
+            load.add_done_callback(lambda done: None if done.exception() else self.released(label, lease))
             raise
 
     async def _load(self, label: str, evict: str | None, done: asyncio.Future[None]) -> None:
@@ -202,13 +198,33 @@ class LabelHolder:
         if backoff is not None and now < backoff.until:
             raise LoadError(f"{backoff.error} (tried {backoff.failures} times; next in {backoff.until - now:.0f} s)")
 
-    def _released(self, label: str, lease: int) -> None:
+    def released(self, label: str, lease: int) -> None:
+        """One user less."""
         if self.cache.release(label, lease):
             self._tasks.create_task(self._drop(label), name=f"drop {label}")
         self._rouse()
 
     def _rouse(self) -> None:
         self._changed.set()
+
+
+class _Using:
+    """A label in use: an asynccontextmanager would do, at four times the price of all that a hit costs here."""
+
+    __slots__ = ("_evict_hint", "_holder", "_label", "_lease")
+
+    def __init__(self, holder: LabelHolder, label: str, evict_hint: str) -> None:
+        self._holder = holder
+        self._label = label
+        self._evict_hint = evict_hint
+
+    async def __aenter__(self) -> Use:
+        use = await self._holder.acquire(self._label, self._evict_hint)
+        self._lease = use.lease
+        return use
+
+    async def __aexit__(self, *_: object) -> None:
+        self._holder.released(self._label, self._lease)
 
 
 def _since_ms(start: float) -> float:

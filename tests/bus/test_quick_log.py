@@ -1,9 +1,11 @@
+import asyncio
 import json
 
 import msgspec
 import pytest
 
-from bus.logs import LogShipper, QuickLog, log_event, set_up_logging
+from bus.logs import LogShipper, log_event, set_up_logging
+from bus.quick_log import QuickLog
 
 FIELDS = {"task_id": "t-1", "label": "acme/model", "label_hit": True, "run_ms": 0.5, "attempt": 1}
 
@@ -21,6 +23,7 @@ async def test_a_quick_record_looks_like_one_of_loguru(settings, shipper, capsys
     slow = capsys.readouterr().err
     log = QuickLog(settings, component="worker", component_id="w-1", shipper=shipper)
     log.event("Task completed in 0.5 seconds", **FIELDS)
+    log.flush()
     quick = capsys.readouterr().err
     if log_format == "json":
         assert {**json.loads(slow), "time": ""} == {**json.loads(quick), "time": ""}
@@ -33,6 +36,7 @@ async def test_a_quick_record_looks_like_one_of_loguru(settings, shipper, capsys
 async def test_a_quick_record_goes_to_the_bus_with_its_fields(settings, shipper):
     log = QuickLog(settings, component="worker", component_id="w-1", shipper=shipper)
     log.event("Task completed in 0.5 seconds", **FIELDS)
+    log.flush()
     (record,) = shipper._buffer
     assert (record.level, record.component, record.id) == ("INFO", "worker", "w-1")
     assert (record.event, record.fields) == ("Task completed in 0.5 seconds", FIELDS)
@@ -40,6 +44,22 @@ async def test_a_quick_record_goes_to_the_bus_with_its_fields(settings, shipper)
 
 async def test_above_its_level_nothing_is_logged(settings, shipper, capsys):
     settings = msgspec.structs.replace(settings, log_level="WARNING")
-    QuickLog(settings, component="worker", component_id="w-1", shipper=shipper).event("task")
+    log = QuickLog(settings, component="worker", component_id="w-1", shipper=shipper)
+    log.event("task")
+    log.flush()
     assert not shipper._buffer
     assert capsys.readouterr().err == ""
+
+
+async def test_quick_records_are_written_by_themselves_in_their_order(settings, shipper, capsys):
+    log = QuickLog(settings, component="worker", component_id="w-1", shipper=shipper)
+    written = asyncio.Event()
+    add = shipper.add
+    shipper.add = lambda record: (add(record), written.set())
+    for number in range(3):
+        log.event(f"task {number}")
+    assert not shipper._buffer
+    async with asyncio.timeout(10):
+        await written.wait()
+    assert [record.event for record in shipper._buffer] == ["task 0", "task 1", "task 2"]
+    assert [line.split()[3] for line in capsys.readouterr().err.splitlines()] == ["task"] * 3
