@@ -49,6 +49,7 @@ async def gateway(component: Component, settings: BareSettings) -> None:
         http="httptools",
         loop="none",
         lifespan="off",
+        proxy_headers=False,
         access_log=False,
         log_config=None,
         server_header=False,

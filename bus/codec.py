@@ -26,6 +26,8 @@ from bus.proto import labelbus_v1_pb2 as pb
 
 MAX_MODEL_ID_CHARS: Final = 1024
 
+_STATUS: Final = {status.value: status for status in Status}
+
 _NOT_JSON: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes that are no JSON, or too deeply nested."""
 
@@ -74,7 +76,7 @@ def encode_result(result: Result) -> bytes:
     return pb.Result(
         task_id=result.task_id,
         worker_id=result.worker_id,
-        status=result.status.value,  # type: ignore[arg-type]  # protoc types an enum's numbers as a class
+        status=result.status,  # type: ignore[arg-type]  # protoc types an enum's numbers as a class
         output=result.output,
         error_code=result.error_code,
         error_message=result.error_message,
@@ -95,7 +97,7 @@ def decode_result(data: bytes) -> Result:
         return Result(
             task_id=check_task_id(message.task_id),
             worker_id=check_worker_id(message.worker_id),
-            status=Status(message.status),
+            status=_STATUS[message.status],
             output=message.output,
             error_code=message.error_code,
             error_message=message.error_message,
@@ -109,6 +111,8 @@ def decode_result(data: bytes) -> Result:
         )
     except (BadNameError, ValueError) as exc:
         raise MalformedError(f"Result: {exc}") from exc
+    except KeyError as exc:
+        raise MalformedError(f"Result: {exc} is no status") from exc
 
 
 def encode_state(state: WorkerState) -> bytes:

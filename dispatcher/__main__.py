@@ -52,6 +52,7 @@ async def serve(component: Component, settings: DispatcherSettings) -> None:
             http=HttpProtocol,
             loop="none",
             lifespan="off",
+            proxy_headers=False,  # nobody here asks who the client is
             access_log=False,
             log_config=None,
             server_header=False,

@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from contextlib import suppress
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import nats.errors
@@ -35,6 +35,9 @@ from dispatcher.router.model import Assign, Command, Outcome, Reject, TaskSpec, 
 from dispatcher.router.policy import RouterPolicy
 from dispatcher.router.router import Router
 from dispatcher.settings import DispatcherSettings
+
+if TYPE_CHECKING:
+    from loguru import Logger
 
 TASK_OVERHEAD_BYTES: Final = 4096
 """Room in a message for everything in a Task but its parameters."""
@@ -83,6 +86,7 @@ class DispatcherService:
         self._life = f"{self._clock.now_ms():x}-"
         self._flights: dict[str, Flight] = {}
         self._held_bytes = 0
+        self._logs_answers = settings.log_level in ("TRACE", "DEBUG")
         self._watch = RegistryWatch(bus, on_entry=self._entry, on_gone=self._gone, on_reach=self._reach)
         self._probes = Probes(
             bus,
@@ -266,13 +270,12 @@ class DispatcherService:
                 worker_id=result.worker_id,
             ),
         )
-        log = logger.bind(task_id=result.task_id, worker=result.worker_id, attempt=result.attempt)
         if finished.assignment is None:
             self.counts.late += 1
-            log.info("late result dropped")
+            _log_of(result).info("late result dropped")
         elif finished.requeued:
             self.counts.retried += 1
-            log.bind(code=result.error_code, reason=result.error_message).warning("task tried again")
+            _log_of(result).bind(code=result.error_code, reason=result.error_message).warning("task tried again")
         elif finished.answer:
             self._answer(finished.assignment, result)
         await self._do(finished.commands)
@@ -398,19 +401,23 @@ class DispatcherService:
             self.counts.answered += 1
         else:
             self.counts.failed += 1
+        if self._logs_answers:
+            self._log_answer(assign, answer)
+        if not flight.future.done():
+            flight.future.set_result(answer)
+
+    def _log_answer(self, assign: Assign, answer: TaskAnswer) -> None:
         logger.bind(
             task_id=answer.task_id,
             label=assign.task.label,
             worker=answer.worker_id,
             route=answer.route,
-            code="ok" if ok else result.error_code,
+            code="ok" if answer.error is None else answer.error.code,
             queue_ms=answer.queue_ms,
             load_ms=answer.load_ms,
             run_ms=answer.run_ms,
             expected_ms=answer.expected_ms,
         ).debug("task answered")
-        if not flight.future.done():
-            flight.future.set_result(answer)
 
     def _settle(self, flight: Flight, *, error: LabelbusError, worker_id: str = "") -> None:
         if not flight.future.done():
@@ -453,6 +460,10 @@ def _view(state: WorkerState) -> WorkerView:
         epoch_ms=state.epoch_ms,
         revision=state.revision,
     )
+
+
+def _log_of(result: Result) -> "Logger":
+    return logger.bind(task_id=result.task_id, worker=result.worker_id, attempt=result.attempt)
 
 
 def _unix_ms() -> int:

@@ -6,7 +6,7 @@ by way of three classes: 80 µs of CPU, half as much again as everything else th
 signature, exception handlers) and has its handler called with the decoded body at once.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from bus.errors import MalformedError
 
+RawHeaders = list[tuple[bytes, bytes]]
 Handler = Callable[..., Awaitable[Response[bytes]]]
 
 
@@ -51,6 +52,21 @@ class DirectRoute:
         await send_response(response, send)
 
 
+class RawResponse(Response[bytes]):
+    """A response of status 200 whose headers, names in lower case, are as ASGI wants them."""
+
+    def __init__(self, content: bytes, *, media_type: str, headers: RawHeaders) -> None:  # not super's: 3 µs
+        self.content = content
+        self.raw_headers = headers
+        self.headers = {}
+        self.media_type = media_type
+        self.status_code = 200
+        self.background = None
+        self.cookies = []
+        self.encoding = "utf-8"
+        self.response_type_encoders = {}
+
+
 async def read_body(receive: Receive, *, limit: int | None) -> bytes | None:
     """The whole body; None if the client went away while sending it.
 
@@ -74,9 +90,14 @@ async def read_body(receive: Receive, *, limit: int | None) -> bytes | None:
 async def send_response(response: Response[bytes], send: Send) -> None:
     """Send a response whose content is bytes already."""
     content = response.content or b""
-    headers = [(name.lower().encode("ascii"), value.encode("latin-1")) for name, value in response.headers.items()]
+    headers = response.raw_headers if isinstance(response, RawResponse) else raw_headers(response.headers.items())
     headers.append((b"content-type", str(response.media_type).encode("ascii")))
     headers.append((b"content-length", b"%d" % len(content)))
     status = response.status_code or 200
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": content, "more_body": False})
+
+
+def raw_headers(headers: Iterable[tuple[str, str]]) -> RawHeaders:
+    """Headers as ASGI wants them."""
+    return [(name.lower().encode("ascii"), value.encode("latin-1")) for name, value in headers]

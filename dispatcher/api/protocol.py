@@ -16,10 +16,12 @@ class HttpProtocol(HttpToolsProtocol):
     """One connection; answers 431 to headers over the limit, and closes."""
 
     _head_bytes = 0
+    _chunk_bytes = 0
     _in_head = False
 
     def data_received(self, data: bytes) -> None:
         """Parse, and count what belongs to headers that have not ended yet."""
+        self._chunk_bytes = len(data)
         super().data_received(data)
         if self._in_head:
             self._head_bytes += len(data)
@@ -33,11 +35,12 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """The body begins; headers that came in one piece are measured here."""
+        """The body begins; headers that came with much else in one piece are measured here."""
         self._in_head = False
-        self._head_bytes = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
-        if self._head_bytes > MAX_HEAD_BYTES:
-            raise httptools.HttpParserError("headers over the limit")
+        if self._head_bytes + self._chunk_bytes > MAX_HEAD_BYTES:
+            self._head_bytes = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                raise httptools.HttpParserError("headers over the limit")
         super().on_headers_complete()
 
     def send_400_response(self, msg: str) -> None:

@@ -13,8 +13,8 @@ from loguru import logger
 from bus.errors import LabelbusError, MalformedError, reason
 from bus.names import check_task_id, check_task_type, normalise_label
 from dispatcher.answers import TaskAnswer, TaskRequest
-from dispatcher.api.direct import direct
-from dispatcher.api.gone import CLIENT_CLOSED_REQUEST, ClientGoneError, cancelled_when_gone
+from dispatcher.api.direct import RawHeaders, RawResponse, direct
+from dispatcher.api.gone import CLIENT_CLOSED_REQUEST, ClientGoneError, Clients
 from dispatcher.api.problems import RUN_TASK_PATH, TASK_ID_HEADER, documented, problem
 from dispatcher.api.schema import RunTask
 from dispatcher.service import DispatcherService
@@ -27,6 +27,7 @@ _encode = msgspec.json.Encoder().encode
 
 def run_task_route(service: DispatcherService) -> HTTPRouteHandler:
     """The route, on this service."""
+    clients = Clients()
 
     @post(
         RUN_TASK_PATH,
@@ -42,20 +43,20 @@ def run_task_route(service: DispatcherService) -> HTTPRouteHandler:
         data: Annotated[RunTask, Body(description="The task")], request: Request[Any, Any, Any]
     ) -> Response[bytes]:
         task_id = f"{random.getrandbits(128):032x}" if data.task_id is None else data.task_id
-        headers = {TASK_ID_HEADER: task_id}
         try:
             task = to_request(data, task_id if data.task_id is None else check_task_id(task_id), _traceparent(request))
-            with cancelled_when_gone(request):
+            with clients.watched(request.receive):
                 answer = await service.run_task(task)
         except ClientGoneError:
             logger.bind(task_id=task_id, label=data.label).info("client gone, task given up")
             return Response(b"", status_code=CLIENT_CLOSED_REQUEST)  # nobody reads it
         except LabelbusError as exc:
-            return problem(exc, task_id=task_id, headers=headers if task_id.isascii() and task_id.isprintable() else {})
-        headers |= task_headers(answer)
+            headers = {TASK_ID_HEADER: task_id} if task_id.isascii() and task_id.isprintable() else {}
+            return problem(exc, task_id=task_id, headers=headers)
         if answer.error is not None:
+            headers = {name.decode(): value.decode() for name, value in task_headers(answer)}
             return problem(answer.error, task_id=task_id, worker=answer.worker_id, headers=headers)
-        return Response(answer.output, media_type="application/json", headers=headers)
+        return RawResponse(answer.output, media_type="application/json", headers=task_headers(answer))
 
     return run_task
 
@@ -90,17 +91,18 @@ def to_request(data: RunTask, task_id: str, traceparent: str) -> TaskRequest:
     )
 
 
-def task_headers(answer: TaskAnswer) -> dict[str, str]:
+def task_headers(answer: TaskAnswer) -> RawHeaders:
     """What labelbus did with the task and what it cost, as headers; `-Route` says why it went where it went."""
-    headers = {
-        "Labelbus-Worker": answer.worker_id,
-        "Labelbus-Route": answer.route,
-        "Labelbus-Queue-Ms": f"{answer.queue_ms:.2f}",
-        "Labelbus-Load-Ms": f"{answer.load_ms:.2f}",
-        "Labelbus-Run-Ms": f"{answer.run_ms:.2f}",
-        "Labelbus-Expected-Ms": f"{answer.expected_ms:.2f}",
-        "Labelbus-Attempt": str(answer.attempt),
-    }
+    headers = [
+        (b"labelbus-task-id", answer.task_id.encode()),
+        (b"labelbus-worker", answer.worker_id.encode()),
+        (b"labelbus-route", answer.route.encode()),
+        (b"labelbus-queue-ms", b"%.2f" % answer.queue_ms),
+        (b"labelbus-load-ms", b"%.2f" % answer.load_ms),
+        (b"labelbus-run-ms", b"%.2f" % answer.run_ms),
+        (b"labelbus-expected-ms", b"%.2f" % answer.expected_ms),
+        (b"labelbus-attempt", b"%d" % answer.attempt),
+    ]
     if answer.evicted_label:
-        headers["Labelbus-Evicted"] = answer.evicted_label
+        headers.append((b"labelbus-evicted", answer.evicted_label.encode()))
     return headers

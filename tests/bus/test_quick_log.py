@@ -55,7 +55,12 @@ async def test_quick_records_are_written_by_themselves_in_their_order(settings, 
     log = QuickLog(settings, component="worker", component_id="w-1", shipper=shipper)
     written = asyncio.Event()
     add = shipper.add
-    shipper.add = lambda record: (add(record), written.set())
+
+    def add_and_tell(record):
+        add(record)
+        written.set()
+
+    shipper.add = add_and_tell
     for number in range(3):
         log.event(f"task {number}")
     assert not shipper._buffer

@@ -12,7 +12,8 @@ import pytest
 from bus.component import Component
 from bus.connection import Bus, connect
 from bus.errors import LoadError, UnknownModelError, WorkerError
-from bus.logs import LogShipper, QuickLog
+from bus.logs import LogShipper
+from bus.quick_log import QuickLog
 from bus.settings import BusSettings
 from dispatcher.__main__ import serve
 from dispatcher.service import DispatcherService
