@@ -1,5 +1,6 @@
 """HTTP/1.1 as uvicorn has it, with a limit on headers, and with problem details for what is no HTTP."""
 
+import asyncio
 from http import HTTPStatus
 from typing import Final
 
@@ -7,6 +8,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from dispatcher.api.problems import MEDIA_TYPE, problem_body
+from dispatcher.api.transport import OneSegment
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 """Request line and headers together. The parser itself has no limit: a client could fill the memory with one."""
@@ -18,6 +20,16 @@ class HttpProtocol(HttpToolsProtocol):
     _head_bytes = 0
     _chunk_bytes = 0
     _in_head = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's type
+        """A client came."""
+        self._out = OneSegment(transport)
+        super().connection_made(self._out)
+
+    def on_response_complete(self) -> None:
+        """The response has been written."""
+        self._out.response_ended()
+        super().on_response_complete()
 
     def data_received(self, data: bytes) -> None:
         """Parse, and count what belongs to headers that have not ended yet."""
