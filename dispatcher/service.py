@@ -29,6 +29,7 @@ from bus.messages import Result, Status, Task, WorkerEntry, WorkerState
 from bus.owned import end
 from bus.registry import RegistryWatch
 from dispatcher.answers import RETRYABLE_CODES, TaskAnswer, TaskRequest, error_of, error_of_reject
+from dispatcher.deadlines import Deadlines
 from dispatcher.debts import Lost
 from dispatcher.probes import Probes
 from dispatcher.router.model import Assign, Command, Outcome, Reject, TaskSpec, WorkerView
@@ -96,6 +97,9 @@ class DispatcherService:
             on_lost=self._lost,
         )
         self._tasks: asyncio.TaskGroup
+        self._deadlines: Deadlines[Flight] = Deadlines()
+        self._expiry: asyncio.TimerHandle | None = None
+        self._expiry_at = 0.0
         self._wake: asyncio.TimerHandle | None = None
         self._wake_at = 0.0
         self.counts: Final = Counts()
@@ -117,8 +121,9 @@ class DispatcherService:
             await end(*background)
             for subscription in subscriptions:
                 await _unsubscribe(subscription)
-            if self._wake is not None:
-                self._wake.cancel()
+            for timer in (self._wake, self._expiry):
+                if timer is not None:
+                    timer.cancel()
 
     @property
     def registry_synced(self) -> bool:
@@ -134,7 +139,7 @@ class DispatcherService:
 
         Whatever a worker or the router says is in the answer; raised are only `ConflictError` (its id is in flight),
         `TooLargeError`, `OverloadedError` (memory) and `DeadlineError` (passed already). Cancel it and the task is
-        given up where it is.
+        given up where it is, with `give_up` or otherwise.
         """
         self._check(request)
         now = self._loop.time()
@@ -143,7 +148,9 @@ class DispatcherService:
         self._flights[request.task_id] = flight
         self._held_bytes += len(request.parameters)
         self.counts.submitted += 1
-        expiry = self._loop.call_at(deadline, self._expire, flight)
+        expiry = self._deadlines.add(deadline, flight)
+        if self._expiry is None or deadline < self._expiry_at:
+            self._set_expiry()
         try:
             spec = TaskSpec(
                 task_id=request.task_id,
@@ -156,11 +163,17 @@ class DispatcherService:
             await self._do(self.router.submit(now, spec))
             return await flight.future
         finally:
-            expiry.cancel()
+            self._deadlines.over(expiry)
             del self._flights[request.task_id]
             self._held_bytes -= len(request.parameters)
             if flight.future.cancelled() or not flight.future.done():
                 await self._do(self.router.cancel(self._loop.time(), request.task_id))
+
+    def give_up(self, task_id: str) -> None:
+        """Nobody wants the answer any more: `run_task` raises `CancelledError`."""
+        flight = self._flights.get(task_id)
+        if flight is not None:
+            flight.future.cancel()
 
     def _check(self, request: TaskRequest) -> None:
         if request.task_id in self._flights:
@@ -366,6 +379,19 @@ class DispatcherService:
             task_id=reject.task.task_id, label=reject.task.label, code=error.code, workers=list(reject.worker_ids)
         ).warning("task refused")
         self._settle(flight, error=error, worker_id=",".join(reject.worker_ids))
+
+    def _set_expiry(self) -> None:
+        if self._expiry is not None:
+            self._expiry.cancel()
+        due = self._deadlines.next_due()
+        self._expiry = None if due is None else self._loop.call_at(due, self._expire_due)
+        self._expiry_at = due or 0.0
+
+    def _expire_due(self) -> None:
+        for flight in self._deadlines.due(self._loop.time()):
+            self._expire(flight)
+        self._expiry = None
+        self._set_expiry()
 
     def _expire(self, flight: Flight) -> None:
         task_id = flight.request.task_id

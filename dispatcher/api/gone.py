@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from types import TracebackType
 from typing import Final
 
@@ -21,20 +22,20 @@ class ClientGoneError(Exception):
 class Clients:
     """The clients of the requests under way.
 
-        with clients.watched(request.receive): ...
+        with clients.watched(request.receive, give_up, task_id): ...
 
-    cancels what is in the block, in this task, when the client goes away, and raises `ClientGoneError` instead. The
-    body of the request has been read before.
+    calls `give_up(task_id)` when the client goes away, which must end what is in the block with a `CancelledError`;
+    `ClientGoneError` is raised instead. The body of the request has been read before.
     """
 
     def __init__(self) -> None:
         self._young: deque[Watched] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
-    def watched(self, receive: Receive) -> "Watched":
+    def watched(self, receive: Receive, give_up: Callable[[str], None], task_id: str) -> "Watched":
         """A block for the request that `receive` belongs to."""
         loop = asyncio.get_running_loop()
-        watched = Watched(receive, loop.time() + WATCH_AFTER_S)
+        watched = Watched(receive, give_up, task_id, loop.time() + WATCH_AFTER_S)
         self._young.append(watched)
         if self._timer is None:
             self._timer = loop.call_at(watched.due, self._look)
@@ -52,11 +53,12 @@ class Clients:
 class Watched:
     """One request. `due` is when the watch over its client begins, by the event loop's clock."""
 
-    __slots__ = ("_gone", "_receive", "_watching", "_working", "due", "over")
+    __slots__ = ("_give_up", "_gone", "_receive", "_task_id", "_watching", "due", "over")
 
-    def __init__(self, receive: Receive, due: float) -> None:
-        self._receive = receive
-        self._working: asyncio.Task[object] | None = None
+    def __init__(self, receive: Receive, give_up: Callable[[str], None], task_id: str, due: float) -> None:
+        self._receive: Receive | None = receive
+        self._give_up = give_up
+        self._task_id = task_id
         self._watching: asyncio.Task[None] | None = None
         self._gone = False
         self.due = due
@@ -64,23 +66,22 @@ class Watched:
 
     def begin(self) -> None:
         """Watch from now on, unless it is over."""
-        if not self.over:
-            self._watching = asyncio.create_task(self._watch(), name="client watch")
+        if self._receive is not None:
+            self._watching = asyncio.create_task(self._watch(self._receive), name="client watch")
 
-    async def _watch(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
+    async def _watch(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
             pass
         self._gone = True
-        assert self._working is not None
-        self._working.cancel()
+        self._give_up(self._task_id)
 
     def __enter__(self) -> None:
-        self._working = asyncio.current_task()
+        """Begin."""
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
         self.over = True
+        self._receive = None  # the request may be freed before its turn to be looked at comes
         if self._watching is not None:
             self._watching.cancel()
-        working, self._working = self._working, None
-        if self._gone and kind is asyncio.CancelledError and working is not None and working.uncancel() == 0:
+        if self._gone and kind is asyncio.CancelledError:
             raise ClientGoneError from None
