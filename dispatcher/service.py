@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -16,12 +15,8 @@ from bus.clock import UnixClock
 from bus.codec import decode_result, decode_state, encode_task
 from bus.connection import Bus
 from bus.errors import (
-    ConflictError,
     DeadlineError,
-    LabelbusError,
     MalformedError,
-    OverloadedError,
-    TooLargeError,
     UnavailableError,
     reason,
 )
@@ -29,8 +24,8 @@ from bus.messages import Result, Status, Task, WorkerEntry, WorkerState
 from bus.owned import end
 from bus.registry import RegistryWatch
 from dispatcher.answers import RETRYABLE_CODES, TaskAnswer, TaskRequest, error_of, error_of_reject
-from dispatcher.deadlines import Deadlines
 from dispatcher.debts import Lost
+from dispatcher.flights import Flight, Flights
 from dispatcher.probes import Probes
 from dispatcher.router.model import Assign, Command, Outcome, Reject, TaskSpec, WorkerView
 from dispatcher.router.policy import RouterPolicy
@@ -39,9 +34,6 @@ from dispatcher.settings import DispatcherSettings
 
 if TYPE_CHECKING:
     from loguru import Logger
-
-TASK_OVERHEAD_BYTES: Final = 4096
-"""Room in a message for everything in a Task but its parameters."""
 
 NO_RESPONDERS: Final = "503"
 
@@ -60,15 +52,6 @@ class Counts(msgspec.Struct):
     malformed: int = 0
 
 
-class Flight(msgspec.Struct):
-    """One task between its request and its answer. `began` is monotonic seconds."""
-
-    request: TaskRequest
-    future: asyncio.Future[TaskAnswer]
-    began: float
-    last: Assign | None = None
-
-
 class DispatcherService:
     """Runs tasks on the pool. `run()` must be running for `run_task` to get anywhere."""
 
@@ -85,8 +68,7 @@ class DispatcherService:
         self.router: Final = Router(policy, rng=random.Random(), now=self._loop.time())
         self._clock = UnixClock()
         self._life = f"{self._clock.now_ms():x}-"
-        self._flights: dict[str, Flight] = {}
-        self._held_bytes = 0
+        self.flights: Final = Flights(bus, settings, on_due=self._expire)
         self._logs_answers = settings.log_level in ("TRACE", "DEBUG")
         self._watch = RegistryWatch(bus, on_entry=self._entry, on_gone=self._gone, on_reach=self._reach)
         self._probes = Probes(
@@ -97,9 +79,6 @@ class DispatcherService:
             on_lost=self._lost,
         )
         self._tasks: asyncio.TaskGroup
-        self._deadlines: Deadlines[Flight] = Deadlines()
-        self._expiry: asyncio.TimerHandle | None = None
-        self._expiry_at = 0.0
         self._wake: asyncio.TimerHandle | None = None
         self._wake_at = 0.0
         self.counts: Final = Counts()
@@ -121,9 +100,9 @@ class DispatcherService:
             await end(*background)
             for subscription in subscriptions:
                 await _unsubscribe(subscription)
-            for timer in (self._wake, self._expiry):
-                if timer is not None:
-                    timer.cancel()
+            self.flights.close()
+            if self._wake is not None:
+                self._wake.cancel()
 
     @property
     def registry_synced(self) -> bool:
@@ -137,66 +116,30 @@ class DispatcherService:
     async def run_task(self, request: TaskRequest) -> TaskAnswer:
         """Run one task on the pool and wait for what becomes of it.
 
-        Whatever a worker or the router says is in the answer; raised are only `ConflictError` (its id is in flight),
-        `TooLargeError`, `OverloadedError` (memory) and `DeadlineError` (passed already). Cancel it and the task is
-        given up where it is, with `give_up` or otherwise.
+        Whatever a worker or the router says is in the answer; raised is only what `Flights.begin` raises. Cancel it
+        and the task is given up where it is, with `give_up` or otherwise.
         """
-        self._check(request)
-        now = self._loop.time()
-        deadline = now + self._timeout_s(request)
-        flight = Flight(request, self._loop.create_future(), now)
-        self._flights[request.task_id] = flight
-        self._held_bytes += len(request.parameters)
+        flight = self.flights.begin(request)
         self.counts.submitted += 1
-        expiry = self._deadlines.add(deadline, flight)
-        if self._expiry is None or deadline < self._expiry_at:
-            self._set_expiry()
         try:
             spec = TaskSpec(
                 task_id=request.task_id,
                 task_type=request.task_type,
                 label=request.label,
-                deadline=deadline,
+                deadline=flight.deadline,
                 retry=request.retry,
                 item=flight,
             )
-            await self._do(self.router.submit(now, spec))
+            await self._do(self.router.submit(flight.began, spec))
             return await flight.future
         finally:
-            self._deadlines.over(expiry)
-            del self._flights[request.task_id]
-            self._held_bytes -= len(request.parameters)
+            self.flights.end(flight)
             if flight.future.cancelled() or not flight.future.done():
                 await self._do(self.router.cancel(self._loop.time(), request.task_id))
 
     def give_up(self, task_id: str) -> None:
         """Nobody wants the answer any more: `run_task` raises `CancelledError`."""
-        flight = self._flights.get(task_id)
-        if flight is not None:
-            flight.future.cancel()
-
-    def _check(self, request: TaskRequest) -> None:
-        if request.task_id in self._flights:
-            raise ConflictError(f"a task with the id {request.task_id} is running; wait for it or choose another id")
-        limit = self._bus.max_payload_bytes - TASK_OVERHEAD_BYTES
-        if len(request.parameters) > limit:
-            raise TooLargeError(
-                f"the parameters have {len(request.parameters):,} bytes, and NATS takes {limit:,}; send less at once, "
-                "or raise max_payload on the NATS server"
-            )
-        if self._held_bytes + len(request.parameters) > self._settings.max_held_mb * 2**20:
-            raise OverloadedError(
-                f"the parameters of the {len(self._flights):,} tasks under way have {self._held_bytes:,} bytes, which "
-                "is the limit: try again later",
-                retry_after_s=1.0,
-            )
-        if request.deadline_ms and request.deadline_ms <= _unix_ms():
-            raise DeadlineError("deadline_ms lies in the past")
-
-    def _timeout_s(self, request: TaskRequest) -> float:
-        if not request.deadline_ms:
-            return self._settings.task_timeout_s
-        return min((request.deadline_ms - _unix_ms()) / 1000, self._settings.max_timeout_s)
+        self.flights.give_up(task_id)
 
     # What the router is told ------------------------------------------------------------------------------------
 
@@ -364,7 +307,7 @@ class DispatcherService:
             await self._bus.nc.publish(subject, encode_task(task), reply=reply, headers=headers)
         except nats.errors.Error as exc:
             self._probes.settled(assign.token)
-            self._settle(flight, error=UnavailableError(f"NATS does not take the task: {reason(exc)}"))
+            flight.fail(self._loop.time(), UnavailableError(f"NATS does not take the task: {reason(exc)}"))
             # Nobody will answer it: without an outcome its slot would be taken for good. Not awaited, since what
             # follows may be the same for each task that waits.
             unsent = Outcome(ok=False, label_hit=False, load_ms=0.0, run_ms=0.0)
@@ -378,31 +321,16 @@ class DispatcherService:
         logger.bind(
             task_id=reject.task.task_id, label=reject.task.label, code=error.code, workers=list(reject.worker_ids)
         ).warning("task refused")
-        self._settle(flight, error=error, worker_id=",".join(reject.worker_ids))
-
-    def _set_expiry(self) -> None:
-        if self._expiry is not None:
-            self._expiry.cancel()
-        due = self._deadlines.next_due()
-        self._expiry = None if due is None else self._loop.call_at(due, self._expire_due)
-        self._expiry_at = due or 0.0
-
-    def _expire_due(self) -> None:
-        for flight in self._deadlines.due(self._loop.time()):
-            self._expire(flight)
-        self._expiry = None
-        self._set_expiry()
+        flight.fail(self._loop.time(), error, worker_id=",".join(reject.worker_ids))
 
     def _expire(self, flight: Flight) -> None:
         task_id = flight.request.task_id
         where = f"at worker {flight.last.worker_id or 'of the queue group'}" if flight.last else "waiting for a worker"
         logger.bind(task_id=task_id, label=flight.request.label, where=where).warning("deadline passed")
         self._do_soon(self.router.cancel(self._loop.time(), task_id))
-        self._settle(
-            flight,
-            error=DeadlineError(
-                f"no answer before the deadline; the task was {where}. Give it more time, or add workers"
-            ),
+        flight.fail(
+            self._loop.time(),
+            DeadlineError(f"no answer before the deadline; the task was {where}. Give it more time, or add workers"),
             worker_id=(flight.last.worker_id or "") if flight.last else "",
         )
 
@@ -429,8 +357,7 @@ class DispatcherService:
             self.counts.failed += 1
         if self._logs_answers:
             self._log_answer(assign, answer)
-        if not flight.future.done():
-            flight.future.set_result(answer)
+        flight.answer(answer)
 
     def _log_answer(self, assign: Assign, answer: TaskAnswer) -> None:
         logger.bind(
@@ -444,18 +371,6 @@ class DispatcherService:
             run_ms=answer.run_ms,
             expected_ms=answer.expected_ms,
         ).debug("task answered")
-
-    def _settle(self, flight: Flight, *, error: LabelbusError, worker_id: str = "") -> None:
-        if not flight.future.done():
-            flight.future.set_result(
-                TaskAnswer(
-                    task_id=flight.request.task_id,
-                    error=error,
-                    worker_id=worker_id,
-                    queue_ms=(self._loop.time() - flight.began) * 1000,
-                    attempt=flight.last.attempt if flight.last else 0,
-                )
-            )
 
     def _set_wake(self) -> None:
         due = self.router.next_wake()
@@ -490,10 +405,6 @@ def _view(state: WorkerState) -> WorkerView:
 
 def _log_of(result: Result) -> "Logger":
     return logger.bind(task_id=result.task_id, worker=result.worker_id, attempt=result.attempt)
-
-
-def _unix_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 async def _unsubscribe(subscription: Subscription) -> None:

@@ -163,7 +163,7 @@ async def test_bad_input_is_refused_with_a_problem_and_tasks_go_on(pool, content
     if code != "bad_name":
         assert response.headers["Labelbus-Task-Id"] == problem["task_id"]
     assert (await pool.run()).status_code == 200
-    assert pool.service._flights == {}
+    assert len(pool.service.flights) == 0
 
 
 @pytest.mark.parametrize(
@@ -287,7 +287,7 @@ async def test_a_client_that_goes_away_has_its_task_cancelled(pool):
     await until(lambda: pool.service.router.waiting == 1)
     for task in (running, waiting):
         task.cancel()
-    await until(lambda: pool.service._flights == {})
+    await until(lambda: len(pool.service.flights) == 0)
     assert pool.service.router.waiting == 0
     pool.gate.open.set()
     assert (await pool.run()).status_code == 200
@@ -425,7 +425,7 @@ async def test_a_result_for_an_earlier_life_of_the_dispatcher_meets_no_task_of_t
     running.cancel()
     await until(lambda: [view.worker_id for view in second.service.router.workers()] == ["w1"])
     young = second.begin("echo", task_id="young", parameters_json='{"mine": 1}')
-    await until(lambda: "young" in second.service._flights)
+    await until(lambda: "young" in second.service.flights)
     first.gate.open.set()
     assert (await young).json() == {"mine": 1}
     await until(lambda: second.service.counts.late == 1)
@@ -462,7 +462,7 @@ async def test_health_is_503_while_nats_is_away_and_ok_when_it_is_back(nats, mak
         await gateway.problem(await gateway.http.get(path), 503, "unavailable")
     assert (await gateway.http.get("/health/live")).status_code == 200
     waiting = gateway.begin("echo", task_id="t", parameters_json='{"kept": 1}')
-    await until(lambda: "t" in gateway.service._flights)
+    await until(lambda: "t" in gateway.service.flights)
     await asyncio.to_thread(nats.start)
     await until(lambda: gateway.component.bus.connected)
     assert (await gateway.http.get("/health")).json() == {"message": "OK"}
