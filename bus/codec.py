@@ -25,6 +25,7 @@ from bus.names import check_task_id, check_task_type, check_worker_id, normalise
 from bus.proto import labelbus_v1_pb2 as pb
 
 MAX_MODEL_ID_CHARS: Final = 1024
+MAX_ROUTE_CHARS: Final = 32
 
 _STATUS: Final = {status.value: status for status in Status}
 
@@ -50,6 +51,9 @@ def encode_task(task: Task) -> bytes:
         attempt=task.attempt,
         evict_label=task.evict_label,
         sent_ms=task.sent_ms,
+        route=task.route,
+        waited_ms=task.waited_ms,
+        expected_ms=task.expected_ms,
     ).SerializeToString()
 
 
@@ -66,6 +70,9 @@ def decode_task(data: bytes) -> Task:
             attempt=message.attempt,
             evict_label=message.evict_label and normalise_label(message.evict_label),
             sent_ms=message.sent_ms,
+            route=message.route[:MAX_ROUTE_CHARS],
+            waited_ms=message.waited_ms,
+            expected_ms=message.expected_ms,
         )
     except BadNameError as exc:
         raise MalformedError(f"Task: {exc}") from exc

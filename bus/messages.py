@@ -15,7 +15,11 @@ class Status(enum.IntEnum):
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
-    """One piece of work for a worker that holds, or takes up, `label`."""
+    """One piece of work for a worker that holds, or takes up, `label`.
+
+    `route`, `waited_ms` and `expected_ms` are why it comes to the worker, how long it waited for that, and what load
+    and run time the dispatcher expects: they are for the worker's log.
+    """
 
     task_id: str
     task_type: str
@@ -25,6 +29,9 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int = 1
     evict_label: str = ""
     sent_ms: int = 0
+    route: str = ""
+    waited_ms: float = 0.0
+    expected_ms: float = 0.0
 
 
 class WorkerState(msgspec.Struct, frozen=True, kw_only=True):

@@ -297,6 +297,9 @@ class DispatcherService:
             attempt=assign.attempt,
             evict_label=assign.evict_label,
             sent_ms=sent_ms,
+            route=assign.route.value,
+            waited_ms=assign.waited_ms,
+            expected_ms=assign.expected_ms,
         )
         subjects = self._bus.subjects
         subject = subjects.task_any if assign.worker_id is None else subjects.task(assign.worker_id)

@@ -247,10 +247,13 @@ class WorkerService:
             task_id=task.task_id,
             task_type=task.task_type,
             label=task.label,
+            route=task.route,
             label_hit=use.hit,
+            waited_ms=round(task.waited_ms, 2),
             queue_ms=round(queue_ms, 2),
             load_ms=round(use.load_ms, 2),
             run_ms=round((ended - began) * 1000, 2),
+            expected_ms=round(task.expected_ms, 2),
             attempt=task.attempt,
         )
         return self._result(
@@ -265,7 +268,16 @@ class WorkerService:
         )
 
     def _failure(self, task: Task, exc: LabelbusError) -> Result:
-        log = logger.bind(task_id=task.task_id, task_type=task.task_type, label=task.label, code=exc.code)
+        log = logger.bind(
+            task_id=task.task_id,
+            task_type=task.task_type,
+            label=task.label,
+            route=task.route,
+            waited_ms=round(task.waited_ms, 2),
+            expected_ms=round(task.expected_ms, 2),
+            attempt=task.attempt,
+            code=exc.code,
+        )
         if isinstance(exc, WorkerError | DeadlineError):
             log.bind(reason=reason(exc)).error("task failed")
         else:

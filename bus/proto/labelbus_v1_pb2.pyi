@@ -19,7 +19,7 @@ STATUS_FAILED: Status
 STATUS_BUSY: Status
 
 class Task(_message.Message):
-    __slots__ = ("task_id", "task_type", "label", "parameters", "deadline_ms", "attempt", "evict_label", "sent_ms")
+    __slots__ = ("task_id", "task_type", "label", "parameters", "deadline_ms", "attempt", "evict_label", "sent_ms", "route", "waited_ms", "expected_ms")
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     TASK_TYPE_FIELD_NUMBER: _ClassVar[int]
     LABEL_FIELD_NUMBER: _ClassVar[int]
@@ -28,6 +28,9 @@ class Task(_message.Message):
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     EVICT_LABEL_FIELD_NUMBER: _ClassVar[int]
     SENT_MS_FIELD_NUMBER: _ClassVar[int]
+    ROUTE_FIELD_NUMBER: _ClassVar[int]
+    WAITED_MS_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_MS_FIELD_NUMBER: _ClassVar[int]
     task_id: str
     task_type: str
     label: str
@@ -36,7 +39,10 @@ class Task(_message.Message):
     attempt: int
     evict_label: str
     sent_ms: int
-    def __init__(self, task_id: _Optional[str] = ..., task_type: _Optional[str] = ..., label: _Optional[str] = ..., parameters: _Optional[bytes] = ..., deadline_ms: _Optional[int] = ..., attempt: _Optional[int] = ..., evict_label: _Optional[str] = ..., sent_ms: _Optional[int] = ...) -> None: ...
+    route: str
+    waited_ms: float
+    expected_ms: float
+    def __init__(self, task_id: _Optional[str] = ..., task_type: _Optional[str] = ..., label: _Optional[str] = ..., parameters: _Optional[bytes] = ..., deadline_ms: _Optional[int] = ..., attempt: _Optional[int] = ..., evict_label: _Optional[str] = ..., sent_ms: _Optional[int] = ..., route: _Optional[str] = ..., waited_ms: _Optional[float] = ..., expected_ms: _Optional[float] = ...) -> None: ...
 
 class Result(_message.Message):
     __slots__ = ("task_id", "worker_id", "status", "output", "error_code", "error_message", "label_hit", "queue_ms", "load_ms", "run_ms", "evicted_label", "state", "attempt")

@@ -38,6 +38,9 @@ tasks = st.builds(
     attempt=small,
     evict_label=st.just("") | label,
     sent_ms=st.integers(0, 2**62),
+    route=st.sampled_from(["", "hit", "load"]),
+    waited_ms=ms,
+    expected_ms=ms,
 )
 states = st.builds(
     WorkerState,

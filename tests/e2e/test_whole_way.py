@@ -232,6 +232,7 @@ def test_the_log_tells_of_misses_and_tasks(up, model, client):
     logs.wait()
     killer.cancel()
     assert f"task_id={result.task_id}" in seen
+    assert f"route={result.route}" in line, "the log says why the task came to this worker"
     assert "LABEL MISS: " in seen
 
 

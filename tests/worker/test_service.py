@@ -100,7 +100,8 @@ class Worker:
         self.gate = Gate()
         self.runtime = Runtime()
         types = {**task_types_of([embed_texts, infer, sample_task]), **self.gate.task_types()}
-        self.service = WorkerService(own, settings, settings.id, self.runtime, types)
+        self.completed: list[dict[str, Any]] = []
+        self.service = WorkerService(own, settings, settings.id, self.runtime, types, log_task=self._log_task)
         self.stopping = asyncio.Event()
         self.ready = asyncio.Event()
         self.states: list[WorkerState] = []
@@ -112,6 +113,9 @@ class Worker:
         self.running = asyncio.create_task(self.service.run(self.stopping, self.ready))
         async with asyncio.timeout(DEADLINE_S):
             await self.ready.wait()
+
+    def _log_task(self, event: str, **fields: Any) -> None:
+        self.completed.append({"event": event, **fields})
 
     async def _on_state(self, msg: Msg) -> None:
         self.states.append(decode_state(msg.data))
@@ -207,6 +211,16 @@ async def make_worker(bus: Bus, settings: BusSettings) -> AsyncIterator[MakeWork
 async def worker(make_worker: MakeWorker) -> Worker:
     made: Worker = await make_worker()
     return made
+
+
+async def test_the_log_of_a_task_says_why_it_came_here_and_what_each_step_took_beside_what_was_expected(worker):
+    await worker.send(route="copy", waited_ms=1.25, expected_ms=420.5, attempt=2)
+    await worker.send(route="hit", waited_ms=0.0, expected_ms=0.5)
+    first, second = worker.completed
+    assert (first["route"], first["waited_ms"], first["expected_ms"], first["attempt"]) == ("copy", 1.25, 420.5, 2)
+    assert (first["label_hit"], second["label_hit"]) == (False, True)
+    assert {"task_id", "task_type", "label", "queue_ms", "load_ms", "run_ms"} <= first.keys()
+    assert (second["route"], second["load_ms"]) == ("hit", 0.0)
 
 
 async def test_the_first_task_of_a_label_is_a_miss_and_the_second_a_hit(worker):
