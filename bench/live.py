@@ -52,6 +52,9 @@ class LiveSettings(msgspec.Struct, frozen=True, kw_only=True):
     workers: Annotated[int, Meta(description="Workers.", ge=1)] = 2
     capacity: Annotated[int, Meta(description="Labels that a worker holds.", ge=1)] = 2
     slots: Annotated[int, Meta(description="Tasks that a worker runs at once.", ge=1)] = 1
+    window: Annotated[
+        int, Meta(description="Tasks that a worker takes ahead; with 0 a load takes a slot.", ge=0, le=1000)
+    ] = 1
     runtime: Annotated[
         Literal["triton", "onnx", "simulated"], Meta(description="Real MiniLM models, or loads that only wait.")
     ] = "triton"
@@ -107,6 +110,7 @@ async def measure(
             workers=settings.workers,
             capacity=settings.capacity,
             slots=settings.slots,
+            window=settings.window,
             runtime=settings.runtime,
             simulated_load_ms=settings.load_ms * settings.scale,
             threads=1,
@@ -208,7 +212,7 @@ def _what(settings: LiveSettings) -> str:
     scaled = "waits and simulated times" if settings.runtime == "simulated" else "waits"
     return (
         f"{settings.requests:,} requests for {settings.labels} labels; {loop}; {settings.workers} workers × "
-        f"{settings.capacity} labels, {settings.slots} at once; {settings.runtime}; {scaled} × {settings.scale:g}"
+        f"{settings.capacity} labels, {settings.slots} at once, {settings.window} ahead; {settings.runtime}; {scaled} × {settings.scale:g}"
     )
 
 
