@@ -212,7 +212,8 @@ def _what(settings: LiveSettings) -> str:
     scaled = "waits and simulated times" if settings.runtime == "simulated" else "waits"
     return (
         f"{settings.requests:,} requests for {settings.labels} labels; {loop}; {settings.workers} workers × "
-        f"{settings.capacity} labels, {settings.slots} at once, {settings.window} ahead; {settings.runtime}; {scaled} × {settings.scale:g}"
+        f"{settings.capacity} labels, {settings.slots} at once, {settings.window} ahead; "
+        f"{settings.runtime}; {scaled} × {settings.scale:g}"
     )
 
 
