@@ -42,7 +42,7 @@ class Candidates:
         else:
             heappush(heap, entry)
         self._entries += 1
-        arrived = label.queue[0].arrived
+        arrived = label.oldest
         if label.aged_entry != arrived:
             label.aged_entry = arrived
             heappush(self._by_age, (arrived, self._sequence, label))
@@ -54,7 +54,7 @@ class Candidates:
         by_age = self._by_age
         while by_age:
             arrived, _, label = by_age[0]
-            if label.aged_entry == arrived and label.count and label.queue[0].arrived == arrived:
+            if label.aged_entry == arrived and label.oldest == arrived:
                 return label if arrived < arrived_before else None
             heappop(by_age)
             if label.aged_entry == arrived:
