@@ -26,7 +26,7 @@ class Loads:
         if label.count:
             benefit = self._prices.benefit(label, now)
             if benefit > -math.inf:
-                self._books.candidates.put(label, benefit - label.count * now)
+                self._books.candidates.put(label, benefit / label.count - now)
 
     def offer(self, now: float, label: Label) -> None:
         """Load the label on free workers as long as that pays; otherwise look again when it would."""
