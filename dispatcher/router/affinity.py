@@ -35,42 +35,30 @@ class Prices:
             return waited + count * load
         policy = self._policy
         run = books.runs.mean if label.run_s is None else label.run_s
-        soonest, slots = self._soonest(label, now)
+        soonest, slots = _soonest(label, now)
         # What others have waiting for the same holders is not seen, but is as much in proportion.
         others = books.share.others if now < books.others_until else 1.0
         rate = label.counter * books.clock.scale(now) * others
         if count > _CHANCE:
             # The queue itself shows a surge before the average does: what of it is more than chance.
-            grown_in = now - label.queue[0].arrived + policy.surge_loads * load
+            grown_in = now - label.oldest + policy.surge_loads * load
             surge = (count - 2.0 * math.sqrt(count)) * others / grown_in
             if surge > rate:
                 rate = surge
-        in_demand = rate * run > policy.in_demand * slots
         backlog = count * others
-        if in_demand:
+        patience = policy.copy_cold_at
+        if rate * run > policy.in_demand * slots:
+            patience = policy.copy_at
             # What will have been added by the time that the copy is ready.
             backlog += max(0.0, rate - policy.hit_share * slots / max(run, 1e-6)) * load
         delay = soonest + backlog * run / slots
-        if delay <= (policy.copy_at if in_demand else policy.copy_cold_at) * load:
+        if delay <= patience * load:
             return -math.inf
         return waited + backlog / others * (delay - load)
 
-    def _soonest(self, label: Label, now: float) -> tuple[float, int]:
-        """Until one of the label's holders is free, and how many slots they have."""
-        holders = label.holders
-        soonest = math.inf
-        slots = looked = 0
-        for worker in holders if len(holders) <= _LOOK_AT else islice(holders, _LOOK_AT):
-            looked += 1
-            slots += worker.slots
-            free_at = worker.free_at if worker.room <= 0 else now
-            if worker.loading and label in worker.loading and worker.loading[label] > free_at:
-                free_at = worker.loading[label]
-            if free_at < soonest:
-                soonest = free_at
-        if looked < len(holders):
-            slots = slots * len(holders) // looked
-        return (soonest - now if soonest > now else 0.0), slots
+    def is_served(self, label: Label, now: float) -> bool:
+        """True if the holders of the label do as well as a load would."""
+        return self.benefit(label, now) == -math.inf
 
     def cost(self, worker: Worker, load_s: float, now: float) -> float:
         """What a load of `load_s` costs the tasks that wait, or will come, for what the worker holds."""
@@ -141,3 +129,23 @@ class Prices:
                 least = cost + regret
                 best = (worker, evict, least if worker.window else cost)
         return best
+
+
+def _soonest(label: Label, now: float) -> tuple[float, int]:
+    """Until one of the label's holders is free, and how many slots they have."""
+    holders = label.holders
+    count = len(holders)
+    soonest = math.inf
+    slots = 0
+    for worker in holders if count <= _LOOK_AT else islice(holders, _LOOK_AT):
+        slots += worker.slots
+        free_at = worker.free_at if worker.room <= 0 else now
+        if worker.loading:
+            ready_at = worker.loading.get(label, 0.0)
+            if ready_at > free_at:
+                free_at = ready_at
+        if free_at < soonest:
+            soonest = free_at
+    if count > _LOOK_AT:
+        slots = slots * count // _LOOK_AT
+    return (soonest - now if soonest > now else 0.0), slots

@@ -7,8 +7,9 @@ from dispatcher.router.estimates import DecayClock, Durations, Share
 from dispatcher.router.labels import Label, Labels, Pending
 from dispatcher.router.model import Assign, Command, Reason, Reject, Route
 from dispatcher.router.policy import RouterPolicy
+from dispatcher.router.pool import Pool
 from dispatcher.router.timers import Timers
-from dispatcher.router.workers import Assignment, Pool, Worker
+from dispatcher.router.workers import Assignment, Worker
 
 
 class Books:
@@ -80,35 +81,27 @@ class Books:
 
     def send_any(self, now: float, task: Pending) -> None:
         """Leave the choice to the queue group."""
-        expected = self.run_s(task.label)
-        self._send(now, task, None, Route.ANY, loads=False, evict=None, expected_s=expected)
+        self._send(now, task, None, Route.ANY, False, None, self.run_s(task.label))
 
-    def send(
-        self,
-        now: float,
-        task: Pending,
-        worker: Worker,
-        route: Route,
-        *,
-        loads: bool = False,
-        evict: Label | None = None,
-    ) -> Assignment:
-        """Assign the task to the worker; a load changes what the worker is taken to hold at once."""
+    def send(self, now: float, task: Pending, worker: Worker, route: Route) -> None:
+        """Assign the task to a worker that holds its label."""
+        run_s = task.label.run_s
+        self._send(now, task, worker, route, False, None, self.runs.mean if run_s is None else run_s)
+
+    def send_load(self, now: float, task: Pending, worker: Worker, route: Route, evict: Label | None) -> Assignment:
+        """Assign the task to a worker that has to load its label: what that changes there counts at once."""
         label = task.label
-        expected = self.run_s(label)
-        if loads:
-            load = self.load_s(label)
-            expected += load
-            if evict is not None:
-                del worker.labels[evict]
-                self._unhold(evict, worker)
-            worker.labels[label] = None
-            worker.loading[label] = now + load
-            worker.synced = None
-            label.holders[worker] = None
-            label.free[worker] = None
-            label.version += 1
-        return self._send(now, task, worker, route, loads=loads, evict=evict, expected_s=expected)
+        load = self.load_s(label)
+        if evict is not None:
+            del worker.labels[evict]
+            self._unhold(evict, worker)
+        worker.labels[label] = None
+        worker.loading[label] = now + load
+        worker.synced = None
+        label.holders[worker] = None
+        label.free[worker] = None
+        label.version += 1
+        return self._send(now, task, worker, route, True, evict, self.run_s(label) + load)
 
     def _send(
         self,
@@ -116,7 +109,6 @@ class Books:
         task: Pending,
         worker: Worker | None,
         route: Route,
-        *,
         loads: bool,
         evict: Label | None,
         expected_s: float,
@@ -137,15 +129,15 @@ class Books:
         self.assigned[token] = assignment
         if worker is not None:
             worker.own[token] = assignment
+            worker.own_loads += loads
             if worker.window:
                 worker.recount()
             else:
-                worker.room -= 1
-                worker.load_room = worker.room
+                worker.room = worker.load_room = worker.room - 1
             if worker.load_room <= 0:
                 self.pool.set_busy(worker)
             if worker.room <= 0:
-                worker.free_at = ends if len(worker.own) == 1 else min(a.ends for a in worker.own.values())
+                worker.free_at = ends if len(worker.own) == 1 else min([a.ends for a in worker.own.values()])
         self.out.append(command)
         return assignment
 
@@ -154,13 +146,14 @@ class Books:
         assignment = self.assigned.pop(token, None)
         if assignment is None:
             return None
-        self.aged_loads -= assignment.aged
         worker = assignment.worker
         if worker is not None:
             del worker.own[token]
             if assignment.loads:
+                self.aged_loads -= assignment.aged
                 worker.loading.pop(assignment.label, None)
                 worker.synced = None
+                worker.own_loads -= 1
             worker.recount()
         return assignment
 

@@ -1,10 +1,11 @@
 """The waiting labels for which a load may pay, so that the best is found without looking at all of them.
 
 The benefit of loading a label for its queue is a straight line in time: the queue's waiting time so far grows with
-as many seconds a second as tasks wait. Among labels with the same number of tasks the order therefore never changes
-while nothing happens to them: one heap per number of tasks, with the line's value at time 0 as the key. Numbers
-above 8 share a heap with their neighbours, at most a fifth away. An entry is void once its label has moved on to
-another version; void entries are dropped when they come to the top.
+as many seconds a second as tasks wait, so the benefit a task grows with one. Among labels with the same number of tasks
+the order therefore never changes while nothing happens to them: one heap per number of tasks, with the benefit a task
+less the time as the key, which depends on nothing but the queue however long the clock has run. Numbers above 8 share a
+heap with their neighbours, at most a fifth away. An entry is void once its label has moved on to another version; void
+entries are dropped when they come to the top.
 """
 
 import math
@@ -18,7 +19,7 @@ _Aged = tuple[float, int, Label]
 
 
 class Candidates:
-    """Heaps of (−benefit at time 0, sequence number, version, label) by size class of the queue."""
+    """Heaps of (−benefit a task at time 0, sequence number, version, label) by size class of the queue."""
 
     def __init__(self) -> None:
         self._heaps: dict[int, list[_Entry]] = {}
@@ -30,19 +31,22 @@ class Candidates:
     def __bool__(self) -> bool:
         return bool(self._heaps)
 
-    def put(self, label: Label, benefit_at_zero: float) -> None:
-        """Enter the label as it is now; entries for its older versions are void already."""
+    def put(self, label: Label, each_at_zero: float) -> None:
+        """Enter the label as it is now, with its benefit a task less the time.
+
+        Entries for its older versions are void already.
+        """
         count = label.count
         size = count if count <= _EXACT else _EXACT + int(4 * math.log2(count / _EXACT))
         self._sequence += 1
-        entry = (-benefit_at_zero, self._sequence, label.version, label)
+        entry = (-each_at_zero, self._sequence, label.version, label)
         heap = self._heaps.get(size)
         if heap is None:
             self._heaps[size] = [entry]
         else:
             heappush(heap, entry)
         self._entries += 1
-        arrived = label.queue[0].arrived
+        arrived = label.oldest
         if label.aged_entry != arrived:
             label.aged_entry = arrived
             heappush(self._by_age, (arrived, self._sequence, label))
@@ -54,7 +58,7 @@ class Candidates:
         by_age = self._by_age
         while by_age:
             arrived, _, label = by_age[0]
-            if label.aged_entry == arrived and label.count and label.queue[0].arrived == arrived:
+            if label.aged_entry == arrived and label.oldest == arrived:
                 return label if arrived < arrived_before else None
             heappop(by_age)
             if label.aged_entry == arrived:

@@ -20,12 +20,14 @@ class DecayClock:
     its memory, so that the first rates are not too low.
     """
 
-    __slots__ = ("_at", "_floor", "_origin", "_scale", "_start", "_tau", "_weight")
+    __slots__ = ("_at", "_floor", "_origin", "_scale", "_start", "_tau", "_weight", "rebase_at")
 
     def __init__(self, now: float, tau_s: float, floor_s: float) -> None:
         self._tau = tau_s
         self._floor = floor_s
         self._origin = now
+        self.rebase_at = now + _REBASE_AT * tau_s
+        """When, once in 40 memories, every counter must be multiplied by what `rebase` returns."""
         self._start = 1.0
         self._at = -math.inf
         self._weight = 1.0
@@ -51,15 +53,12 @@ class DecayClock:
             self._advance(now)
         return self._scale
 
-    def rebase_due(self, now: float) -> bool:
-        """True once in 40 memories: every counter must then be multiplied by what `rebase` returns."""
-        return now - self._origin > _REBASE_AT * self._tau
-
     def rebase(self, now: float) -> float:
         """Begin the weights at 1 again; returns the factor for the counters."""
         factor = math.exp((self._origin - now) / self._tau)
         self._start *= factor
         self._origin = now
+        self.rebase_at = now + _REBASE_AT * self._tau
         self._advance(now)
         return factor
 

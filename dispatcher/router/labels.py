@@ -28,7 +28,10 @@ class Pending:
 
 
 class Label:
-    """One label. `count` is the length of its queue, `arrivals` the sum of the arrival times of those in it."""
+    """One label. `count` is the length of its queue, `arrivals` the sum of the arrival times of those in it.
+
+    `oldest` is the arrival time of the first of them, infinite while nobody waits.
+    """
 
     __slots__ = (
         "aged_entry",
@@ -40,6 +43,7 @@ class Label:
         "load_s",
         "look_at",
         "name",
+        "oldest",
         "queue",
         "run_s",
         "version",
@@ -50,6 +54,7 @@ class Label:
         self.queue: deque[Pending] = deque()
         self.count = 0
         self.arrivals = 0.0
+        self.oldest = math.inf
         self.holders: dict[Worker, None] = {}
         # Holders that had a free slot when they were last looked at: checked, and dropped if not, when one is wanted.
         self.free: dict[Worker, None] = {}
@@ -68,6 +73,8 @@ class Label:
         self.queue.append(task)
         self.count += 1
         self.arrivals += task.arrived
+        if self.count == 1:
+            self.oldest = task.arrived
 
     def push_front(self, task: Pending) -> None:
         """Put a task back; the queue stays in the order of arrival among its first ones."""
@@ -77,6 +84,7 @@ class Label:
         queue = self.queue
         if not queue or task.arrived <= queue[0].arrived:
             queue.appendleft(task)
+            self.oldest = task.arrived
             return
         index = next((i for i, other in enumerate(queue) if other.arrived > task.arrived), len(queue))
         queue.insert(index, task)
@@ -98,10 +106,12 @@ class Label:
         if not self.count:
             queue.clear()
             self.arrivals = 0.0
+            self.oldest = math.inf
             return
         self.arrivals -= task.arrived
         while not queue[0].waiting:
             queue.popleft()
+        self.oldest = queue[0].arrived
 
     def observe_load(self, seconds: float, alpha: float) -> None:
         """Take one measured load in."""
@@ -128,13 +138,17 @@ class Labels:
                 self._forget()
         return label
 
+    def use(self, name: str) -> Label:
+        """The label, made if it is new, and counted among those used lately."""
+        label = self._known.get(name)
+        if label is None:
+            return self.get(name)
+        self._known.move_to_end(name)
+        return label
+
     def find(self, name: str) -> Label | None:
         """The label, if it is known."""
         return self._known.get(name)
-
-    def used(self, label: Label) -> None:
-        """Count the label among those used lately."""
-        self._known.move_to_end(label.name)
 
     def _forget(self) -> None:
         # Held and awaited labels go to the other end; a few tries bound the work, and a later call does the rest.

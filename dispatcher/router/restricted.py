@@ -95,7 +95,8 @@ class Restricted:
                 if regret == math.inf:
                     return False
                 route = Route.COPY if task.label.holders else Route.LOAD
-                self._start(now, task, worker, route, evict, loads=True)
+                if self._take(now, task):
+                    self._books.send_load(now, task, worker, route, evict)
                 return True
         return False
 
@@ -116,24 +117,15 @@ class Restricted:
         self._count = 0
         return tasks
 
-    def _start(
-        self,
-        now: float,
-        task: Pending,
-        worker: Worker,
-        route: Route = Route.WAIT,
-        evict: Label | None = None,
-        *,
-        loads: bool = False,
-    ) -> None:
-        books = self._books
+    def _start(self, now: float, task: Pending, worker: Worker) -> None:
+        if self._take(now, task):
+            self._books.send(now, task, worker, Route.HIT if now == task.arrived else Route.WAIT)
+
+    def _take(self, now: float, task: Pending) -> bool:
+        """Take the task out of its queues; False if its deadline has passed."""
         self._remove(self._lanes[task.spec.task_type], task)
-        books.waiting -= 1
-        if books.expired(now, task):
-            return
-        if route is Route.WAIT and now == task.arrived:
-            route = Route.HIT
-        books.send(now, task, worker, route, loads=loads, evict=evict)
+        self._books.waiting -= 1
+        return not self._books.expired(now, task)
 
     def _remove(self, lane: _Lane, task: Pending) -> None:
         task.waiting = False

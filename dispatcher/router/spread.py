@@ -15,7 +15,7 @@ class Spread:
 
     def submit(self, now: float, task: Pending) -> bool:
         """Send the task at once if a worker should be free; False if it has to wait."""
-        if self._queue or self._room() <= 0:
+        if self._queue or self._room() <= 0 or self._books.pool.none_runs(task.spec.task_type):
             return False
         self._books.send_any(now, task)
         return True

@@ -26,6 +26,12 @@ class Timers:
             heapify(self._heap)
             self._compact_at = max(1024, 2 * len(self._heap))
 
+    def look_at(self, label: Label, at: float) -> None:
+        """Look at the label then, unless that is to happen earlier anyway."""
+        if not label.look_at or at < label.look_at:
+            label.look_at = at
+            self.set(at, label)
+
     def next(self) -> float | None:
         """The time of the first timer that counts."""
         heap = self._heap

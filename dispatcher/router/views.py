@@ -6,6 +6,31 @@ from dispatcher.router.model import WorkerView
 from dispatcher.router.workers import Worker
 
 
+def is_news(worker: Worker, view: WorkerView) -> bool:
+    """True if the view is not older than what is known."""
+    return view.epoch_ms > worker.epoch_ms or (view.epoch_ms == worker.epoch_ms and view.revision >= worker.revision)
+
+
+def changes_nothing(worker: Worker, view: WorkerView) -> bool:
+    """True if all that is new in the view is its revision, as in most answers."""
+    running = view.running
+    return (
+        view.labels == worker.synced
+        and not view.loading
+        and view.epoch_ms == worker.epoch_ms
+        and view.revision >= worker.revision
+        and running is not None
+        and worker.foreign == (running - len(worker.own) if running > len(worker.own) else 0)
+        and view.slots == worker.slots
+        and view.window == worker.window
+        and view.capacity == worker.capacity
+        and not (view.draining or worker.draining or worker.yielding or worker.foreign_loads)
+        and view.task_types is None
+        and not view.load_ms
+        and view.worker_id == worker.worker_id
+    )
+
+
 def apply_view(books: Books, now: float, worker: Worker, view: WorkerView) -> list[Label]:
     """Bring the worker up to date; returns the labels that lost a holder.
 
@@ -35,8 +60,7 @@ def apply_view(books: Books, now: float, worker: Worker, view: WorkerView) -> li
             worker.yielding = False
             worker.look_at = 0.0
         if worker.window:
-            own = {assignment.label.name for assignment in worker.own.values()} if worker.own else ()
-            worker.foreign_loads = min(worker.foreign, sum(label not in own for label in view.loading))
+            worker.foreign_loads = min(worker.foreign, _loads_of_others(worker, view)) if view.loading else 0
     if view.load_ms:
         for name, load_ms in view.load_ms.items():
             label = books.labels.get(name)
@@ -46,6 +70,11 @@ def apply_view(books: Books, now: float, worker: Worker, view: WorkerView) -> li
         _apply_labels(books, now, worker, view, lost)
     worker.recount()
     return lost
+
+
+def _loads_of_others(worker: Worker, view: WorkerView) -> int:
+    own = {assignment.label.name for assignment in worker.own.values()}
+    return sum(label not in own for label in view.loading)
 
 
 def _apply_labels(books: Books, now: float, worker: Worker, view: WorkerView, lost: list[Label]) -> None:

@@ -14,7 +14,6 @@ from dispatcher.router import (
     Command,
     Outcome,
     Reject,
-    Route,
     Router,
     RouterPolicy,
     TaskSpec,
@@ -378,37 +377,3 @@ TestAffinity = AnyOrder.TestCase
 TestAffinity.settings = PROFILE
 TestRandom = AnyOrderRandom.TestCase
 TestRandom.settings = PROFILE
-
-
-def test_a_load_is_never_sent_while_a_holder_is_free():
-    """The same promise seen from the commands: at a load, each holder was busy."""
-    rng = random.Random(5)
-    router = Router(RouterPolicy(), rng=random.Random(2))
-    for number in range(6):
-        labels = (f"l{number % 4}", f"l{(number + 1) % 4}")
-        router.worker_seen(0.0, WorkerView(worker_id=f"w{number}", labels=labels, capacity=2))
-    flying: dict[int, Assign] = {}
-    loads = 0
-    for step in range(4000):
-        now = step * 0.01
-        if rng.random() < 0.5:
-            name = f"l{rng.randrange(20)}"
-            commands = router.submit(now, TaskSpec(task_id=str(step), task_type="t", label=name))
-        elif flying:
-            token = rng.choice(sorted(flying))
-            done = flying.pop(token)
-            assert done.worker_id is not None
-            commands = router.finished(
-                now, token, Outcome(ok=True, label_hit=done.route is Route.HIT, load_ms=300.0, run_ms=20.0)
-            ).commands
-        else:
-            commands = router.tick(now)
-        for command in commands:
-            assert isinstance(command, Assign)
-            if command.route in (Route.LOAD, Route.COPY):
-                loads += 1
-                busy = {assign.worker_id for assign in flying.values()}
-                holders = set(router.holders(command.task.label)) - {command.worker_id}
-                assert holders <= busy
-            flying[command.token] = command
-    assert loads > 10
