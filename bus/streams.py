@@ -19,6 +19,10 @@ LOG_MAX_BYTES: Final = 1024**3
 """The log sink may be away for a week or a gibibyte; then the oldest records go."""
 
 
+MAX_ENTRY_BYTES: Final = 512 * 1024
+"""A worker with a thousand labels (as many as it may have) of 200 characters needs 300 KB."""
+
+
 async def ensure_bucket(bus: Bus) -> KeyValue:
     """The KV bucket of the label registry, made if there is none; `UnavailableError` without JetStream.
 
@@ -31,7 +35,7 @@ async def ensure_bucket(bus: Bus) -> KeyValue:
         storage=StorageType.FILE,
         replicas=bus.replicas,
         limit_marker_ttl=MARKER_TTL_S,
-        max_value_size=256 * 1024,
+        max_value_size=MAX_ENTRY_BYTES,
     )
     try:
         try:

@@ -2,7 +2,7 @@
 
 import os
 import socket
-from typing import Annotated
+from typing import Annotated, Final
 
 from msgspec import Meta
 
@@ -10,12 +10,15 @@ from bus.errors import InvalidInputError
 from bus.names import check_worker_id
 from worker.runtimes.settings import RuntimeSettings
 
+MAX_CAPACITY: Final = 1_000
+"""What goes into a registry entry and, as the worker's state, with each answer."""
+
 
 class WorkerSettings(RuntimeSettings, frozen=True, kw_only=True):
     """One worker: its name, how much it holds and does at once, and its runtime."""
 
     worker_id: Annotated[str, Meta(description="Name on the bus; made from host and process when empty.")] = ""
-    capacity: Annotated[int, Meta(description="Labels held at once.", ge=1, le=10_000)] = 2
+    capacity: Annotated[int, Meta(description="Labels held at once.", ge=1, le=MAX_CAPACITY)] = 2
     slots: Annotated[int, Meta(description="Tasks run at once.", ge=1, le=1_000)] = 1
     window: Annotated[
         int,

@@ -5,9 +5,11 @@ import json
 import pytest
 
 from bus.connection import Bus, connect
-from bus.messages import WorkerEntry
+from bus.messages import HeldLabel, WorkerEntry
+from bus.names import MAX_LABEL_CHARS
 from bus.registry import Registration, RegistryWatch, ttl_s
 from tests.conftest import own_bus
+from worker.settings import MAX_CAPACITY
 
 pytestmark = pytest.mark.nats
 DEADLINE_S = 30
@@ -116,6 +118,15 @@ async def test_the_value_is_json_for_people(bus):
         assert entry.value is not None
         assert json.loads(entry.value)["worker_id"] == "w1"
         assert entry.value.startswith(b'{\n  "')
+
+
+async def test_the_largest_entry_that_a_worker_may_have_finds_room(bus):
+    names = [f"{number:0{MAX_LABEL_CHARS}}" for number in range(MAX_CAPACITY)]
+    held = HeldLabel(load_ms=123456.7, since="2026-11-22T12:00:00+00:00")
+    entry = WorkerEntry(worker_id="w1", labels=dict.fromkeys(names, held), capacity=MAX_CAPACITY)
+    seen = Seen(bus)
+    async with running(seen.watch.run(), registration(bus, entry=lambda: entry).run()):
+        await seen.until(lambda: seen.entries == {"w1": entry})
 
 
 async def test_after_a_restart_of_the_server_the_registry_is_whole_again(nats):
