@@ -23,6 +23,7 @@ from bus.errors import (
     OverloadedError,
     TooLargeError,
     UnavailableError,
+    WorkerError,
     reason,
 )
 from bus.messages import Result, Status, Task, WorkerEntry, WorkerState
@@ -240,6 +241,7 @@ class DispatcherService:
             result = decode_result(msg.data)
         except MalformedError as exc:
             self._ignore(msg, exc)
+            await self._unreadable(now, number, exc)
             return
         self._probes.settled(number)
         self._probes.heard(result.worker_id)
@@ -249,6 +251,25 @@ class DispatcherService:
             await self._do(self.router.bounced(now, number, no_responders=False, view=view))
             return
         await self._finished(now, number, result, view)
+
+    async def _unreadable(self, now: float, token: int, exc: MalformedError) -> None:
+        """A worker answered, and nobody can read what: the task is tried again, if it may be, and fails in the end."""
+        self._probes.settled(token)
+        unread = Outcome(ok=False, label_hit=False, load_ms=0.0, run_ms=0.0, retryable=True)
+        finished = self.router.finished(now, token, unread)
+        assign = finished.assignment
+        if finished.requeued:
+            self.counts.retried += 1
+        elif assign is not None and finished.answer:
+            result = Result(
+                task_id=assign.task.task_id,
+                worker_id=assign.worker_id or "",
+                status=Status.FAILED,
+                error_code=WorkerError.code,
+                error_message=f"the worker's answer cannot be read ({reason(exc)}): is it of another version?",
+            )
+            self._answer(assign, result)
+        await self._do(finished.commands)
 
     async def _finished(self, now: float, token: int, result: Result, view: WorkerView | None) -> None:
         finished = self.router.finished(

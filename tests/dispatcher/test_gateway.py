@@ -393,6 +393,26 @@ async def test_garbage_on_every_subject_is_counted_and_tasks_go_on(pool):
     assert (await pool.run()).status_code == 200
 
 
+@pytest.mark.parametrize(("retry", "runs"), [(True, 3), (False, 1)])
+async def test_an_answer_that_cannot_be_read_is_tried_again_and_then_told_at_once(pool, monkeypatch, retry, runs):
+    service = pool.workers["w1"].service
+    sent = []
+
+    async def nonsense(msg, payload):
+        sent.append(msg.reply)
+        await service._bus.nc.publish(msg.reply, b"\xff\xff")
+
+    monkeypatch.setattr(service, "_send", nonsense)
+    problem = await pool.problem(await pool.run(task_id="t", retry=retry), 502, "worker_failed")
+    assert (problem["task_id"], problem["worker"]) == ("t", "w1")
+    assert "cannot be read" in problem["detail"]
+    assert len(sent) == runs
+    assert pool.service.counts.malformed == runs
+    assert pool.service.counts.retried == runs - 1
+    monkeypatch.undo()
+    assert (await pool.run()).status_code == 200
+
+
 async def test_a_state_that_claims_the_impossible_harms_nobody(pool):
     wild = WorkerState(worker_id="liar", slots=0, capacity=0, running=2**32 - 1, epoch_ms=2**62, revision=2**63)
     await pool.bus.nc.publish(pool.bus.subjects.state("liar"), encode_state(wild))
