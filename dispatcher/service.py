@@ -91,6 +91,7 @@ class DispatcherService:
             number_of=self._number,
             on_gone=self._gone,
             on_lost=self._lost,
+            known=lambda: [view.worker_id for view in self.router.workers()],
         )
         self._tasks: asyncio.TaskGroup
         self._wake: asyncio.TimerHandle | None = None
@@ -202,8 +203,8 @@ class DispatcherService:
 
     def _gone(self, worker_id: str) -> None:
         logger.bind(worker=worker_id).warning("worker gone")
-        self._probes.forget_worker(worker_id)
         self._do_soon(self.router.worker_gone(self._loop.time(), worker_id))
+        self._probes.forget_worker(worker_id)  # after it: what is lost now must not be sent there again
 
     def _lost(self, lost: Lost) -> None:
         logger.bind(worker=lost.worker_id).warning("task lost on the way")

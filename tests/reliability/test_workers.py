@@ -112,7 +112,7 @@ async def test_what_the_queue_group_gave_a_worker_that_is_killed_runs_elsewhere(
 
     async def kill():
         await pool.parts["w1"].kill()
-        await pool.until_workers("w2")
+        figures["worker of the queue group killed: noticed within s"] = await pool.until_workers("w2")
 
     outcomes = await under_load(pool, kill, rate=20.0, sleep_ms=150.0)
     assert all_right(outcomes)
