@@ -1,12 +1,14 @@
 """POST /upload-model."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from litestar import post
+from litestar import Request, Response, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import Body
+from loguru import logger
 
 from bus.messages import ConvertRequest
+from dispatcher.api.gone import CLIENT_CLOSED_REQUEST, ClientGoneError, cancelled_when_gone
 from dispatcher.api.problems import documented
 from dispatcher.api.schema import Uploaded, UploadModel
 from dispatcher.conversions import Conversions
@@ -20,11 +22,20 @@ def upload_model_route(conversions: Conversions) -> HTTPRouteHandler:
         status_code=200,
         summary="Convert a SentenceTransformer and put it into the model repository",
         responses=documented(400, 404, 409, 413, 422, 429, 500, 502, 503, 504),
+        exception_handlers={ClientGoneError: _on_client_gone},
     )
-    async def upload_model(data: Annotated[UploadModel, Body(description="The model")]) -> Uploaded:
-        reply = await conversions.convert(
-            ConvertRequest(model_id=data.model_id, max_batch_size=data.max_batch_size, overwrite=data.overwrite)
-        )
+    async def upload_model(
+        data: Annotated[UploadModel, Body(description="The model")], request: Request[Any, Any, Any]
+    ) -> Uploaded:
+        asked = ConvertRequest(model_id=data.model_id, max_batch_size=data.max_batch_size, overwrite=data.overwrite)
+        with cancelled_when_gone(request):
+            reply = await conversions.convert(asked)
         return Uploaded(status="success", model_name=reply.model_name, message=reply.message)
 
     return upload_model
+
+
+def _on_client_gone(request: Request[Any, Any, Any], _: ClientGoneError) -> Response[bytes]:
+    """Nobody reads it. The conversion goes on: others may wait for it, and whoever asks again joins it."""
+    logger.bind(path=request.url.path).info("client gone, conversion left to itself")
+    return Response(b"", status_code=CLIENT_CLOSED_REQUEST)

@@ -533,6 +533,52 @@ async def test_an_upload_without_a_converter_is_503_at_once(gateway):
     assert "labelbus converter" in problem["detail"]
 
 
+STOPPING = ConvertReply(model_name="org--model", message="it is being stopped", error_code="stopping")
+
+
+async def test_an_upload_that_a_converter_gives_back_when_it_is_stopped_goes_to_another(gateway):
+    replies = iter([STOPPING, STOPPING, ConvertReply(model_name="org--model", message="done")])
+
+    async def convert(msg: Any) -> None:
+        await msg.respond(encode_convert_reply(next(replies)))
+
+    await gateway.bus.nc.subscribe(gateway.bus.subjects.convert, cb=convert)
+    await gateway.bus.settle()
+    assert (await upload(gateway)).json()["message"] == "done"
+
+
+async def test_an_upload_that_the_last_converter_gives_back_says_so(gateway):
+    async def convert(msg: Any) -> None:
+        await msg.respond(encode_convert_reply(STOPPING))
+
+    await gateway.bus.nc.subscribe(gateway.bus.subjects.convert, cb=convert, max_msgs=1)
+    await gateway.bus.settle()
+    problem = await gateway.problem(await upload(gateway), 503, "stopping")
+    assert problem["detail"] == "it is being stopped"
+
+
+async def test_an_upload_given_back_by_everyone_ends_some_time(gateway):
+    await converter(gateway, encode_convert_reply(STOPPING))
+    await gateway.problem(await upload(gateway), 503, "stopping")
+
+
+async def test_a_client_that_goes_away_leaves_nothing_of_its_upload_behind(gateway):
+    asked = asyncio.Event()
+
+    async def convert(_: Any) -> None:
+        asked.set()
+
+    await gateway.bus.nc.subscribe(gateway.bus.subjects.convert, cb=convert)
+    await gateway.bus.settle()
+    listening = gateway.component.bus.nc._subs
+    before = set(listening)
+    uploading = asyncio.create_task(upload(gateway))
+    await asyncio.wait_for(asked.wait(), DEADLINE_S)
+    assert len(listening) == len(before) + 2
+    uploading.cancel()
+    await until(lambda: set(listening) == before)
+
+
 async def test_a_converter_that_falls_silent_is_503(make_gateway):
     gateway = await make_gateway(convert_idle_s=0.2)
 
