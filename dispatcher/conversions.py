@@ -65,15 +65,14 @@ class Conversions:
         nc = self._bus.nc
         inbox = nc.new_inbox()
         try:
-            replies = await nc.subscribe(inbox, cb=on_answer, max_msgs=1)
+            replies = await nc.subscribe(inbox, cb=on_answer)
             progress = await nc.subscribe(self._bus.subjects.convert_event("*"), cb=on_progress)
             try:
                 await nc.publish(self._bus.subjects.convert, encode_convert_request(request), reply=inbox)
                 msg = await self._wait(answer, heard)
             finally:
                 await progress.unsubscribe()
-                if not answer.done():
-                    await replies.unsubscribe()
+                await replies.unsubscribe()
         except nats.errors.Error as exc:
             raise UnavailableError(f"NATS does not take the conversion: {reason(exc)}") from exc
         if msg.headers and msg.headers.get("Status") == "503":

@@ -548,12 +548,14 @@ async def test_an_upload_that_a_converter_gives_back_when_it_is_stopped_goes_to_
 
 
 async def test_an_upload_that_the_last_converter_gives_back_says_so(gateway):
-    async def convert(msg: Any) -> None:
-        await msg.respond(encode_convert_reply(STOPPING))
-
-    await gateway.bus.nc.subscribe(gateway.bus.subjects.convert, cb=convert, max_msgs=1)
+    listening = await gateway.bus.nc.subscribe(gateway.bus.subjects.convert)
     await gateway.bus.settle()
-    problem = await gateway.problem(await upload(gateway), 503, "stopping")
+    uploading = asyncio.create_task(upload(gateway))
+    asked = await listening.next_msg(timeout=DEADLINE_S)
+    await listening.unsubscribe()
+    await gateway.bus.settle()
+    await asked.respond(encode_convert_reply(STOPPING))
+    problem = await gateway.problem(await uploading, 503, "stopping")
     assert problem["detail"] == "it is being stopped"
 
 
