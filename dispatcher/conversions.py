@@ -74,7 +74,7 @@ class Conversions:
                 await progress.unsubscribe()
                 await replies.unsubscribe()
         except nats.errors.Error as exc:
-            raise UnavailableError(f"NATS does not take the conversion: {reason(exc)}") from exc
+            raise UnavailableError(f"NATS does not take the conversion ({reason(exc)}): try again") from exc
         if msg.headers and msg.headers.get("Status") == "503":
             raise NoConverterError("no converter is running; start one with `labelbus converter`")
         try:

@@ -176,7 +176,9 @@ class DispatcherService:
                 retry_after_s=1.0,
             )
         if request.deadline_ms and request.deadline_ms <= _unix_ms():
-            raise DeadlineError("deadline_ms lies in the past")
+            raise DeadlineError(
+                "deadline_ms lies in the past: give a later one, in milliseconds since 1970; are clocks right?"
+            )
 
     def _timeout_s(self, request: TaskRequest) -> float:
         if not request.deadline_ms:
@@ -370,7 +372,7 @@ class DispatcherService:
             await self._bus.nc.publish(subject, encode_task(task), reply=reply, headers=headers)
         except nats.errors.Error as exc:
             self._probes.settled(assign.token)
-            self._settle(flight, error=UnavailableError(f"NATS does not take the task: {reason(exc)}"))
+            self._settle(flight, error=UnavailableError(f"NATS does not take the task ({reason(exc)}): try again"))
             # Nobody will answer it: without an outcome its slot would be taken for good. Not awaited, since what
             # follows may be the same for each task that waits.
             unsent = Outcome(ok=False, label_hit=False, load_ms=0.0, run_ms=0.0)

@@ -231,8 +231,9 @@ async def test_without_a_worker_the_answer_is_503_at_once(gateway):
     assert problem["task_id"] == "t"
 
 
-async def test_a_full_queue_is_429_with_a_time_to_come_back(make_gateway):
-    gateway = await make_gateway(max_waiting=1)
+@pytest.mark.parametrize("limit", ["max_waiting", "max_waiting_per_label"])
+async def test_a_full_queue_is_429_with_a_time_to_come_back(make_gateway, limit):
+    gateway = await make_gateway(**{limit: 1})
     await gateway.add_worker()
     running = gateway.begin()
     await gateway.gate.next_entered()
