@@ -12,6 +12,7 @@ import nats
 import nats.errors
 from loguru import logger
 from nats.aio.client import Client
+from nats.aio.subscription import Subscription
 from nats.js import JetStreamContext
 
 from bus.errors import InvalidInputError, UnavailableError, reason
@@ -29,6 +30,9 @@ PENDING_BYTES: Final = 8 * 1024 * 1024
 
 RETURN_S: Final = 2.0
 """Everybody is back so long after the server is, or is gone."""
+
+GOODBYE_S: Final = 5.0
+"""How long the server may take to say that a subscription has ended."""
 
 Hook = Callable[[], Awaitable[None]]
 
@@ -69,6 +73,19 @@ class Bus:
         """
         await self.nc.flush()
         await self.nc.flush()
+
+    async def leave(self, subscription: Subscription) -> None:
+        """End a subscription without cutting off: what the server has already sent is still handed to its callback."""
+        try:
+            async with asyncio.timeout(GOODBYE_S if self.connected else 0):
+                # Asked for ahead of `drain`, whose PING overtakes its own UNSUB: what came between would be lost.
+                await self.nc._send_unsubscribe(subscription._id)  # noqa: SLF001
+                await self.nc.flush()
+                await subscription.drain()  # type: ignore[no-untyped-call]
+        except (nats.errors.Error, TimeoutError) as exc:
+            # The server is away. nats-py has closed the subscription but would make it again with the connection.
+            self.nc._remove_sub(subscription._id)  # noqa: SLF001
+            logger.bind(reason=reason(exc)).debug("subscription left without a goodbye")
 
     def on_disconnect(self, hook: Hook) -> None:
         """Await `hook` each time the server is lost."""

@@ -17,6 +17,7 @@
     │   ├── LoadError             the label could not be taken up
     │   └── RuntimeUnavailableError  the runtime (Triton) is away; another worker may do it
     └── UnavailableError          a part of labelbus (NATS, the converter) is out of reach
+        └── StoppingError         it is being stopped; another of its kind may do it
 
 `code` is stable and travels in `Result.error_code`, in HTTP problem details and in log records. Which HTTP
 status a code has is decided in `dispatcher.api.problems`, nowhere else.
@@ -138,3 +139,9 @@ class UnavailableError(LabelbusError):
     """A part of labelbus (NATS, the converter) is out of reach."""
 
     code = "unavailable"
+
+
+class StoppingError(UnavailableError):
+    """It was asked of a part that is being stopped, and nothing was done; another of its kind may do it."""
+
+    code = "stopping"

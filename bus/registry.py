@@ -116,6 +116,9 @@ class RegistryWatch:
     Keys also expire while NATS is away, or silent without a word, and at its return the expiry may come before what
     workers wrote meanwhile: so a worker whose key is missing is gone only if it is not there again after `RETURN_S`.
     That costs nobody an answer: who owes one is probed.
+    The order of writes is the bucket's, whatever the workers' clocks say: an entry with a lower `epoch_ms` than the
+    one before it is of a new process whose clock was set back. The old one is reported gone first, or everything
+    that the new one says would pass for outdated.
     A value that is no entry is counted in `malformed`, logged and otherwise ignored.
     """
 
@@ -131,7 +134,7 @@ class RegistryWatch:
         self._on_entry = on_entry
         self._on_gone = on_gone
         self._on_reach = on_reach
-        self._known: set[str] = set()
+        self._known: dict[str, int] = {}  # with their epochs
         self._missing: set[str] = set()
         self._patience: asyncio.TimerHandle | None = None
         self._renew = asyncio.Event()
@@ -188,7 +191,7 @@ class RegistryWatch:
                 entry = await watcher._updates.get()  # noqa: SLF001  # `updates()` times out instead
                 if entry is None:  # the snapshot is whole
                     if seen is not None:
-                        self._expired(self._known - seen)
+                        self._expired(self._known.keys() - seen)
                         seen = None
                     self._on_reach(True)
                     self._synced.set()
@@ -203,10 +206,10 @@ class RegistryWatch:
         try:
             worker_id = self._bus.subjects.worker_of_key(entry.key)
             if entry.operation == "DEL":
-                self._forget({worker_id} & self._known)
+                self._forget({worker_id} & self._known.keys())
                 return worker_id
             if entry.operation == "PURGE" or not entry.value:
-                self._expired({worker_id} & self._known)
+                self._expired({worker_id} & self._known.keys())
                 return ""
             worker = decode_entry(entry.value)
             if worker.worker_id != worker_id:
@@ -215,7 +218,9 @@ class RegistryWatch:
             self.malformed += 1
             logger.bind(key=entry.key, reason=str(exc)).warning("registry value ignored")
             return ""
-        self._known.add(worker_id)
+        if worker.epoch_ms < self._known.get(worker_id, 0):
+            self._forget({worker_id})
+        self._known[worker_id] = worker.epoch_ms
         self._missing.discard(worker_id)
         self._on_entry(worker)
         return worker_id
@@ -235,11 +240,11 @@ class RegistryWatch:
         if self._bus.unsettled:
             self._look_later()
         else:
-            self._forget(self._missing & self._known)
+            self._forget(self._missing & self._known.keys())
 
     def _forget(self, worker_ids: set[str]) -> None:
         for worker_id in worker_ids:
-            self._known.discard(worker_id)
+            self._known.pop(worker_id, None)
             self._missing.discard(worker_id)
             self._on_gone(worker_id)
 

@@ -3,9 +3,11 @@
 Whatever libraries print goes to stderr, so that stdout carries events only.
 """
 
+import contextlib
 import ctypes
 import errno
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -21,6 +23,8 @@ Report = Callable[[Step], None]
 Job = TypeVar("Job", FetchJob, ExportJob)
 
 _PR_SET_PDEATHSIG: Final = 1
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
+_FULL_BYTES: Final = 4096
 _NO_MEMORY: Final = ("allocate memory", "bad_alloc", "cannot map", "Failed to allocate")
 _encode = msgspec.json.Encoder().encode
 
@@ -52,11 +56,26 @@ def out_of_memory(exc: BaseException) -> bool:
     return isinstance(exc, MemoryError) or any(sign in str(exc) for sign in _NO_MEMORY)
 
 
+def out_of_room(exc: BaseException, folder: str | os.PathLike[str] = "") -> bool:
+    """Whether the error means that the disk is full: only Python's own say so by a number.
+
+    Rust's tokenizers raise a bare Exception with a text, and C++ may say no more than that a write failed: then the
+    disk that was written to tells.
+    """
+    if isinstance(exc, OSError) and exc.errno in _NO_ROOM:
+        return True
+    if any(os.strerror(number) in str(exc) for number in _NO_ROOM):
+        return True
+    with contextlib.suppress(OSError):
+        return bool(folder) and shutil.disk_usage(folder).free < _FULL_BYTES
+    return False
+
+
 def _named(exc: Exception) -> LabelbusError:
     if out_of_memory(exc):
         return WorkerError("the conversion ran out of memory: it needs a larger machine, or fewer things beside it")
-    if isinstance(exc, OSError) and exc.errno in (errno.ENOSPC, errno.EDQUOT):
-        return UnavailableError(f"no room left while writing ({exc.strerror}): make room and try again")
+    if out_of_room(exc):
+        return UnavailableError(f"no room left while writing ({exc}): make room and try again"[:MAX_MESSAGE_CHARS])
     return WorkerError(f"{type(exc).__name__}: {exc}"[:MAX_MESSAGE_CHARS])
 
 

@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-from bus.errors import InvalidInputError, WorkerError
-from converter.child import Report, out_of_memory, run_child
+from bus.errors import InvalidInputError, UnavailableError, WorkerError
+from converter.child import Report, out_of_memory, out_of_room, run_child
 from converter.events import Exported, ExportJob, Step
 
 GRAPH_FILE: Final = "1/model.onnx"
@@ -104,6 +104,8 @@ def _write_graph(folder: str, scratch: Path, graph: Path, *, dim: int) -> None:
     except Exception as exc:
         if out_of_memory(exc):
             raise
+        if out_of_room(exc, scratch.parent):
+            raise UnavailableError(f"no room left for the graph ({exc}): make room and try again"[:1000]) from exc
         raise WorkerError(f"the model cannot be exported to ONNX ({type(exc).__name__}: {str(exc)[:500]})") from exc
     exported = scratch / "model.onnx"
     trim_graph(exported, graph, dim=dim)

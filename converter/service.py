@@ -12,7 +12,7 @@ from nats.aio.msg import Msg
 
 from bus.codec import decode_convert_request, encode_convert_reply, encode_progress
 from bus.connection import Bus
-from bus.errors import LabelbusError, MalformedError, UnavailableError
+from bus.errors import LabelbusError, MalformedError, StoppingError
 from bus.messages import ConvertProgress, ConvertReply, ConvertRequest
 from bus.names import model_name
 from bus.subjects import CONVERTER_GROUP
@@ -86,8 +86,7 @@ class ConverterService:
             await stopping.wait()
         finally:
             self._stopping = True
-            with contextlib.suppress(nats.errors.Error):
-                await subscription.drain()  # type: ignore[no-untyped-call]  # nats-py leaves it untyped
+            await self._bus.leave(subscription)
             await self._finish()
 
     async def _finish(self) -> None:
@@ -231,8 +230,8 @@ def _error_reply(name: str, error: LabelbusError, *, seconds: float = 0.0) -> Co
     return ConvertReply(model_name=name, message=error.message, error_code=error.code, seconds=seconds)
 
 
-def _stopping_error() -> UnavailableError:
-    return UnavailableError("the converter is being stopped: try again, another one may take it")
+def _stopping_error() -> StoppingError:
+    return StoppingError("the converter is being stopped: try again, another one may take it")
 
 
 def _since(started: float) -> float:

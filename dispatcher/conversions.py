@@ -1,17 +1,25 @@
 """Asks the converter for a model, and waits as long as it shows signs of life."""
 
 import asyncio
+from typing import Final
 
 import nats.errors
 from nats.aio.msg import Msg
 
 from bus.codec import decode_convert_reply, encode_convert_request
 from bus.connection import Bus
-from bus.errors import MalformedError, UnavailableError, WorkerError, reason
+from bus.errors import MalformedError, StoppingError, UnavailableError, WorkerError, reason
 from bus.messages import ConvertReply, ConvertRequest
 from dispatcher.answers import error_of
 
+MAX_ASKED: Final = 5
+"""Converters that may give a request back, one after the other, while all of them are replaced."""
+
 PROGRESS_TIMEOUT_REASON = "the converter has been silent for {:.0f} s; its log may say why"
+
+
+class NoConverterError(UnavailableError):
+    """Nobody listens on `lb.convert`."""
 
 
 class Conversions:
@@ -25,8 +33,23 @@ class Conversions:
         """The converter's reply, once the model is published.
 
         Raises what the converter reports (`UnknownModelError`, `ConflictError`, …), and `UnavailableError` if there
-        is no converter or it falls silent. Any conversion's progress counts as a sign of life: they take turns.
+        is no converter or it falls silent. Any conversion's progress counts as a sign of life: they take turns. One
+        that is being stopped gives the request back, and others are asked.
         """
+        stopped: StoppingError | None = None
+        for _ in range(MAX_ASKED):
+            try:
+                return await self._ask(request)
+            except StoppingError as exc:
+                stopped = exc
+            except NoConverterError:
+                if stopped is not None:
+                    raise stopped from None
+                raise
+        assert stopped is not None
+        raise stopped
+
+    async def _ask(self, request: ConvertRequest) -> ConvertReply:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Msg] = loop.create_future()
         heard = asyncio.Event()
@@ -42,19 +65,18 @@ class Conversions:
         nc = self._bus.nc
         inbox = nc.new_inbox()
         try:
-            replies = await nc.subscribe(inbox, cb=on_answer, max_msgs=1)
+            replies = await nc.subscribe(inbox, cb=on_answer)
             progress = await nc.subscribe(self._bus.subjects.convert_event("*"), cb=on_progress)
             try:
                 await nc.publish(self._bus.subjects.convert, encode_convert_request(request), reply=inbox)
                 msg = await self._wait(answer, heard)
             finally:
                 await progress.unsubscribe()
-                if not answer.done():
-                    await replies.unsubscribe()
+                await replies.unsubscribe()
         except nats.errors.Error as exc:
-            raise UnavailableError(f"NATS does not take the conversion: {reason(exc)}") from exc
+            raise UnavailableError(f"NATS does not take the conversion ({reason(exc)}): try again") from exc
         if msg.headers and msg.headers.get("Status") == "503":
-            raise UnavailableError("no converter is running; start one with `labelbus converter`")
+            raise NoConverterError("no converter is running; start one with `labelbus converter`")
         try:
             reply = decode_convert_reply(msg.data)
         except MalformedError as exc:  # whoever asked for the conversion has no part in it

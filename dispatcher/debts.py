@@ -3,17 +3,17 @@
 A request to a worker that is killed gives nothing but a timeout, and so does one that was on the wire when NATS went,
 in either direction. So a worker that owes an answer and has not been heard of, or owes one for long, is asked for its
 state. "No responders" says that it is gone; silence that it hangs; and an answer names the tasks that it has: what is
-missing twice in a row was lost on the way. Tasks of the queue group are with nobody known, so all workers are asked,
-and who names a task owes it from then on.
+missing twice in a row was lost on the way. Tasks of the queue group are with nobody known: see `dispatcher.unclaimed`.
 """
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Final
 
 import msgspec
 
 from bus.names import ANY_WORKER
+from dispatcher.unclaimed import ASK_AFTER_S, Unclaimed, UnclaimedTasks
 
 INTERVAL_S: Final = 0.4
 """Between rounds. No responders answers in a millisecond: a killed worker is known within twice this."""
@@ -45,7 +45,7 @@ class Hangs(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Lost(msgspec.Struct, frozen=True, kw_only=True):
-    """Nobody has the task, and nobody will answer it; `worker_id` is empty where none ever had it."""
+    """Nobody has the task, and nobody will answer it; `worker_id` is empty where it is not known who had it."""
 
     token: int
     worker_id: str
@@ -70,18 +70,29 @@ class Debts:
     def __init__(self) -> None:
         self._debtors: dict[str, _Debtor] = {}
         self._debtor_of: dict[int, str] = {}
+        self._unclaimed = UnclaimedTasks()
 
     def __bool__(self) -> bool:
-        return bool(self._debtors)
+        return bool(self._debtors) or bool(self._unclaimed)
+
+    @property
+    def interval_s(self) -> float:
+        """When `round` is to be called next: sooner while nobody knows who owes what."""
+        return ASK_AFTER_S if self._unclaimed else INTERVAL_S
 
     def sent(self, now: float, token: int, worker_id: str) -> None:
         """A task went to this worker, or with `ANY_WORKER` to the queue group."""
-        self._owe(now, token, worker_id, _Debt(now, worker_id != ANY_WORKER))
+        if worker_id == ANY_WORKER:
+            self._unclaimed.sent(now, token)
+        else:
+            self._owe(now, token, worker_id, _Debt(now, direct=True))
 
     def settled(self, token: int) -> None:
         """It was answered, one way or the other."""
         worker_id = self._debtor_of.pop(token, None)
-        if worker_id is not None:
+        if worker_id is None:
+            self._unclaimed.take(token)
+        else:
             debtor = self._debtors[worker_id]
             del debtor.debts[token]
             if not debtor.debts:
@@ -98,24 +109,24 @@ class Debts:
         for debtor in self._debtors.values():
             debtor.heard_at = now
             debtor.asked_at = -1.0
+        self._unclaimed.excuse(now)
 
     def gone(self, worker_id: str) -> list[Lost]:
         """The worker is gone. Named are the tasks that the queue group gave it; those sent to it are known."""
+        lost = _lost(self._unclaimed.gone(worker_id))
         debtor = self._debtors.pop(worker_id, None)
-        if debtor is None:
-            return []
-        for token in debtor.debts:
+        for token, debt in debtor.debts.items() if debtor is not None else ():
             del self._debtor_of[token]
-        return [Lost(token=token, worker_id=worker_id) for token, debt in debtor.debts.items() if not debt.direct]
+            if not debt.direct:
+                lost.append(Lost(token=token, worker_id=worker_id))
+        return lost
 
     def told(self, now: float, worker_id: str, asked_at: float, owed: Collection[int]) -> list[Lost]:
         """The worker answered what was asked at `asked_at`, and has these tasks."""
-        unclaimed = self._debtors.get(ANY_WORKER)
-        for token in owed if unclaimed is not None else ():
-            debt = unclaimed.debts.get(token) if unclaimed is not None else None
-            if debt is not None:
-                self.settled(token)
-                self._owe(now, token, worker_id, debt)
+        for token in owed if self._unclaimed else ():
+            task = self._unclaimed.take(token)
+            if task is not None:
+                self._owe(now, token, worker_id, _Debt(task.sent_at, direct=False))
         self.heard(now, worker_id)
         debtor = self._debtors.get(worker_id)
         lost = []
@@ -129,22 +140,22 @@ class Debts:
                     lost.append(Lost(token=token, worker_id=worker_id))
         for loss in lost:
             self.settled(loss.token)
-        return lost
+        return lost + _lost(self._unclaimed.told(worker_id, asked_at))
 
-    def round(self, now: float) -> list[Ask | Hangs | Lost]:
-        """What is to be done now; call it every `INTERVAL_S`."""
+    def round(self, now: float, known: Callable[[], Collection[str]] = tuple) -> list[Ask | Hangs | Lost]:
+        """What is to be done now; call it every `interval_s`. `known` are the workers that would be missed."""
         todo: list[Ask | Hangs | Lost] = []
         for worker_id, debtor in self._debtors.items():
-            if worker_id == ANY_WORKER:
-                todo += self._ask_all(now, debtor)
-            elif debtor.asked_at > debtor.heard_at and now - debtor.heard_at > SILENCE_S:
+            if debtor.asked_at > debtor.heard_at and now - debtor.heard_at > SILENCE_S:
                 todo.append(Hangs(worker_id=worker_id, silent_s=now - debtor.heard_at))
             elif self._is_to_be_asked(now, debtor):
                 debtor.asked_at = now
                 todo.append(Ask(worker_id))
-        for item in todo:
-            if isinstance(item, Lost):
-                self.settled(item.token)
+        if self._unclaimed:
+            todo += _lost(self._unclaimed.overdue(now, SILENCE_S))
+            todo += [Ask(worker_id) for worker_id in self._unclaimed.silent()]
+            if self._unclaimed.ask(now, known):
+                todo.append(Ask(ANY_WORKER))
         return todo
 
     def _owe(self, now: float, token: int, worker_id: str, debt: _Debt) -> None:
@@ -162,15 +173,6 @@ class Debts:
         since_s = now - max(debtor.asked_at, oldest.sent_at)
         return since_s >= AUDIT_S or any(debt.misses for debt in debtor.debts.values())
 
-    def _ask_all(self, now: float, unclaimed: _Debtor) -> list[Ask | Hangs | Lost]:
-        """A task that nobody names in all the time that a worker may be silent is with nobody."""
-        if unclaimed.asked_at < 0:  # the first time, or the first since nobody could be heard
-            for debt in unclaimed.debts.values():
-                debt.sent_at = max(debt.sent_at, unclaimed.heard_at)
-        todo: list[Ask | Hangs | Lost] = [
-            Lost(token=token, worker_id="") for token, debt in unclaimed.debts.items() if now - debt.sent_at > SILENCE_S
-        ]
-        if any(now - debt.sent_at >= INTERVAL_S for debt in unclaimed.debts.values()):
-            unclaimed.asked_at = now
-            todo.append(Ask(ANY_WORKER))
-        return todo
+
+def _lost(tasks: dict[int, Unclaimed]) -> list[Lost]:
+    return [Lost(token=token, worker_id=task.suspect) for token, task in tasks.items()]

@@ -116,7 +116,9 @@ class Flights:
                 retry_after_s=1.0,
             )
         if request.deadline_ms and request.deadline_ms <= _unix_ms():
-            raise DeadlineError("deadline_ms lies in the past")
+            raise DeadlineError(
+                "deadline_ms lies in the past: give a later one, in milliseconds since 1970; are clocks right?"
+            )
 
     def _timeout_s(self, request: TaskRequest) -> float:
         if not request.deadline_ms:

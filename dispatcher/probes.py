@@ -1,7 +1,7 @@
 """Asks workers that owe an answer how they are: the I/O of `dispatcher.debts`."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import ClassVar, Final
 
 import nats.errors
@@ -21,6 +21,7 @@ class Probes:
     """Run `run()` as an owned task.
 
     `on_gone` is called with a worker that is gone or hangs, `on_lost` with what nobody will answer.
+    `known` are the workers that would be missed, asked for only when somebody must have a task and none names it.
     """
 
     MARK: ClassVar[str] = "p-"
@@ -34,12 +35,14 @@ class Probes:
         number_of: Callable[[str], int],
         on_gone: Callable[[str], None],
         on_lost: Callable[[Lost], None],
+        known: Callable[[], Collection[str]],
     ) -> None:
         self._bus = bus
         self._reply_to = reply_to
         self._number_of = number_of
         self._on_gone = on_gone
         self._on_lost = on_lost
+        self._known = known
         self._loop = asyncio.get_running_loop()
         self._debts = Debts()
         self._owing = asyncio.Event()
@@ -94,9 +97,10 @@ class Probes:
         while True:
             await self._owing.wait()
             began = self._loop.time()
-            await asyncio.sleep(INTERVAL_S)
+            interval_s = self._debts.interval_s
+            await asyncio.sleep(interval_s)
             now = self._loop.time()
-            late_s = now - began - INTERVAL_S
+            late_s = now - began - interval_s
             if not self._debts:
                 self._owing.clear()
                 self._echoed_at = 0.0
@@ -110,7 +114,7 @@ class Probes:
                 await self._round(now)
 
     async def _round(self, now: float) -> None:
-        for item in self._debts.round(now):
+        for item in self._debts.round(now, self._known):
             match item:
                 case Ask(worker_id):
                     await self._ask(now, worker_id)

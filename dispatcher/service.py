@@ -18,6 +18,7 @@ from bus.errors import (
     DeadlineError,
     MalformedError,
     UnavailableError,
+    WorkerError,
     reason,
 )
 from bus.messages import Result, Status, Task, WorkerEntry, WorkerState
@@ -77,6 +78,7 @@ class DispatcherService:
             number_of=self._number,
             on_gone=self._gone,
             on_lost=self._lost,
+            known=lambda: [view.worker_id for view in self.router.workers()],
         )
         self._tasks: asyncio.TaskGroup
         self._wake: asyncio.TimerHandle | None = None
@@ -161,8 +163,8 @@ class DispatcherService:
 
     def _gone(self, worker_id: str) -> None:
         logger.bind(worker=worker_id).warning("worker gone")
-        self._probes.forget_worker(worker_id)
         self._do_soon(self.router.worker_gone(self._loop.time(), worker_id))
+        self._probes.forget_worker(worker_id)  # after it: what is lost now must not be sent there again
 
     def _lost(self, lost: Lost) -> None:
         logger.bind(worker=lost.worker_id).warning("task lost on the way")
@@ -200,6 +202,7 @@ class DispatcherService:
             result = decode_result(msg.data)
         except MalformedError as exc:
             self._ignore(msg, exc)
+            await self._unreadable(now, number, exc)
             return
         self._probes.settled(number)
         self._probes.heard(result.worker_id)
@@ -209,6 +212,25 @@ class DispatcherService:
             await self._do(self.router.bounced(now, number, no_responders=False, view=view))
             return
         await self._finished(now, number, result, view)
+
+    async def _unreadable(self, now: float, token: int, exc: MalformedError) -> None:
+        """A worker answered, and nobody can read what: the task is tried again, if it may be, and fails in the end."""
+        self._probes.settled(token)
+        unread = Outcome(ok=False, label_hit=False, load_ms=0.0, run_ms=0.0, retryable=True)
+        finished = self.router.finished(now, token, unread)
+        assign = finished.assignment
+        if finished.requeued:
+            self.counts.retried += 1
+        elif assign is not None and finished.answer:
+            result = Result(
+                task_id=assign.task.task_id,
+                worker_id=assign.worker_id or "",
+                status=Status.FAILED,
+                error_code=WorkerError.code,
+                error_message=f"the worker's answer cannot be read ({reason(exc)}): is it of another version?",
+            )
+            self._answer(assign, result)
+        await self._do(finished.commands)
 
     async def _finished(self, now: float, token: int, result: Result, view: WorkerView | None) -> None:
         finished = self.router.finished(
@@ -310,7 +332,7 @@ class DispatcherService:
             await self._bus.nc.publish(subject, encode_task(task), reply=reply, headers=headers)
         except nats.errors.Error as exc:
             self._probes.settled(assign.token)
-            flight.fail(self._loop.time(), UnavailableError(f"NATS does not take the task: {reason(exc)}"))
+            flight.fail(self._loop.time(), UnavailableError(f"NATS does not take the task ({reason(exc)}): try again"))
             # Nobody will answer it: without an outcome its slot would be taken for good. Not awaited, since what
             # follows may be the same for each task that waits.
             unsent = Outcome(ok=False, label_hit=False, load_ms=0.0, run_ms=0.0)

@@ -27,9 +27,6 @@ IDLE_INTERVAL_S: Final = 0.005
 LEAVE_AFTER_S: Final = 0.002
 """A worker that is full for less than this stays in the queue group; what comes meanwhile is taken ahead or BUSY."""
 
-GOODBYE_S: Final = 5.0
-"""How long the server may take to say that a subscription has ended."""
-
 
 class Presence:
     """Keeps the worker's state, counts its revisions, and tells it to those who want to know.
@@ -143,7 +140,7 @@ class Presence:
         self.labels_changed()
         group, self._group = self._group, None
         if group is not None:
-            await leave(self._bus, group)
+            await self._bus.leave(group)
         try:
             await self._publish()
         except nats.errors.Error as exc:
@@ -174,7 +171,7 @@ class Presence:
                 self._wanted.set()
         elif not member and self._group is not None:
             group, self._group = self._group, None
-            leaving.create_task(leave(self._bus, group))
+            leaving.create_task(self._bus.leave(group))
 
     async def _publish(self) -> None:
         self._told_at = time.monotonic()
@@ -212,17 +209,3 @@ class Presence:
         assert held is not None
         since = datetime.fromtimestamp(held.since + self._clock_offset_s, UTC)
         return HeldLabel(load_ms=round(held.load_ms, 1), since=since.isoformat(timespec="seconds"))
-
-
-async def leave(bus: Bus, subscription: Subscription) -> None:
-    """End a subscription without cutting off: what the server has already sent gets its answer, if only BUSY."""
-    try:
-        async with asyncio.timeout(GOODBYE_S if bus.connected else 0):
-            # Asked for ahead of `drain`, whose PING overtakes its own UNSUB: what came between would be lost.
-            await bus.nc._send_unsubscribe(subscription._id)  # noqa: SLF001
-            await bus.nc.flush()
-            await subscription.drain()  # type: ignore[no-untyped-call]
-    except (nats.errors.Error, TimeoutError) as exc:
-        # The server is away. nats-py has closed the subscription but would make it again with the connection.
-        bus.nc._remove_sub(subscription._id)  # noqa: SLF001
-        logger.bind(reason=reason(exc)).debug("subscription left without a goodbye")

@@ -33,7 +33,7 @@ from bus.version import labelbus_version
 from worker.cache import LabelCache
 from worker.clock import SenderClocks
 from worker.holder import LabelHolder, Use
-from worker.presence import Presence, leave
+from worker.presence import Presence
 from worker.runtimes.protocol import Runtime
 from worker.settings import WorkerSettings
 from worker.tasks import Limits, TaskContext, TaskType
@@ -97,7 +97,8 @@ class WorkerService:
         """
         self._runtime.on_labels_lost(lambda labels: self._holder.lost(labels))
         try:
-            await self._runtime.start()
+            if not await self._start_runtime(stopping):
+                return
             async with asyncio.TaskGroup() as self._tasks:
                 self._holder = LabelHolder(
                     self._cache,
@@ -120,16 +121,32 @@ class WorkerService:
                 registered.add_done_callback(lambda done: None if done.cancelled() else ready.set())
                 await stopping.wait()
                 registered.cancel()
-                await leave(self._bus, conversions)
+                await self._bus.leave(conversions)
                 await self._drain()
                 await end(registration, presence)
                 self._left = True  # what it said of itself after its key is gone would bring it back
                 for subscription in pings:
-                    await leave(self._bus, subscription)
+                    await self._bus.leave(subscription)
                 await self._registration.remove()
-                await leave(self._bus, direct)
+                await self._bus.leave(direct)
         finally:
             await self._runtime.stop()
+
+    async def _start_runtime(self, stopping: asyncio.Event) -> bool:
+        """False if it was told to stop first: a Triton that does not come up may take a minute to say so."""
+        starting = asyncio.create_task(self._runtime.start(), name="runtime start")
+        told = asyncio.create_task(stopping.wait(), name="told to stop")
+        try:
+            await asyncio.wait((starting, told), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            told.cancel()
+            if not starting.done():
+                starting.cancel()
+                await asyncio.wait((starting,))
+        if starting.cancelled():
+            return False
+        starting.result()
+        return True
 
     async def _drain(self) -> None:
         """Take nothing more, and let what runs finish; what does not finish in time is answered all the same."""

@@ -22,9 +22,9 @@ class ClientGoneError(Exception):
 class Clients:
     """The clients of the requests under way.
 
-        with clients.watched(request.receive, give_up, task_id): ...
+        with clients.watched(request.receive, give_up): ...
 
-    calls `give_up(task_id)` when the client goes away, which must end what is in the block with a `CancelledError`;
+    calls `give_up()` when the client goes away, which must end what is in the block with a `CancelledError`;
     `ClientGoneError` is raised instead. The body of the request has been read before.
     """
 
@@ -32,10 +32,10 @@ class Clients:
         self._young: deque[Watched] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
-    def watched(self, receive: Receive, give_up: Callable[[str], None], task_id: str) -> "Watched":
+    def watched(self, receive: Receive, give_up: Callable[[], object]) -> "Watched":
         """A block for the request that `receive` belongs to."""
         loop = asyncio.get_running_loop()
-        watched = Watched(receive, give_up, task_id, loop.time() + WATCH_AFTER_S)
+        watched = Watched(receive, give_up, loop.time() + WATCH_AFTER_S)
         self._young.append(watched)
         if self._timer is None:
             self._timer = loop.call_at(watched.due, self._look)
@@ -53,12 +53,11 @@ class Clients:
 class Watched:
     """One request. `due` is when the watch over its client begins, by the event loop's clock."""
 
-    __slots__ = ("_give_up", "_gone", "_receive", "_task_id", "_watching", "due", "over")
+    __slots__ = ("_give_up", "_gone", "_receive", "_watching", "due", "over")
 
-    def __init__(self, receive: Receive, give_up: Callable[[str], None], task_id: str, due: float) -> None:
+    def __init__(self, receive: Receive, give_up: Callable[[], object], due: float) -> None:
         self._receive: Receive | None = receive
         self._give_up = give_up
-        self._task_id = task_id
         self._watching: asyncio.Task[None] | None = None
         self._gone = False
         self.due = due
@@ -73,7 +72,7 @@ class Watched:
         while (await receive())["type"] != "http.disconnect":
             pass
         self._gone = True
-        self._give_up(self._task_id)
+        self._give_up()
 
     def __enter__(self) -> None:
         """Begin."""

@@ -31,6 +31,7 @@ STATUS: Final[dict[str, HTTPStatus]] = {
     errors.OverloadedError.code: HTTPStatus.TOO_MANY_REQUESTS,
     errors.NoWorkerError.code: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.UnavailableError.code: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.StoppingError.code: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.RuntimeUnavailableError.code: HTTPStatus.BAD_GATEWAY,
     errors.WorkerError.code: HTTPStatus.BAD_GATEWAY,
     errors.LoadError.code: HTTPStatus.BAD_GATEWAY,

@@ -71,7 +71,8 @@ class Tasks:
             task.attempt += 1
             return task
         why = "" if task.spec.retry else " and may not be run twice"
-        self._books.reject(task, Reason.GAVE_UP, f"it was lost with worker {', '.join(task.lost)}{why}")
+        lost = f"it was lost with worker {', '.join(task.lost)}{why}: look into their logs before you send it again"
+        self._books.reject(task, Reason.GAVE_UP, lost)
         return None
 
     def drop(self, now: float, task: Pending) -> None:

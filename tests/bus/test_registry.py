@@ -95,6 +95,22 @@ async def test_a_worker_that_stops_beating_expires_and_may_come_back(bus):
             await seen.until(lambda: "w1" in seen.entries)
 
 
+async def test_a_new_process_whose_clock_was_set_back_takes_the_place_of_the_old_one(bus):
+    def of(epoch_ms, revision):
+        return registration(bus, entry=lambda: WorkerEntry(worker_id="w1", epoch_ms=epoch_ms, revision=revision))
+
+    seen = Seen(bus)
+    async with running(seen.watch.run()):
+        async with running(of(1000, 8).run()):
+            await seen.until(lambda: "w1" in seen.entries)
+        async with running(of(400, 0).run()):
+            await seen.until(lambda: seen.entries["w1"].epoch_ms == 400)
+            assert seen.gone == ["w1"], "whoever orders by epoch would pass over all that the new one says"
+        async with running(of(2000, 0).run()):
+            await seen.until(lambda: seen.entries["w1"].epoch_ms == 2000)
+    assert seen.gone == ["w1"], "a clock that goes forward is told by the epoch alone"
+
+
 async def test_values_that_are_no_entries_are_counted_and_ignored(bus):
     seen, me = Seen(bus), registration(bus, "good")
     async with running(seen.watch.run()):

@@ -161,7 +161,7 @@ async def test_a_full_queue_refuses_and_a_stop_answers_everyone(settings, reposi
         await it.until(lambda: any(event.model_name == "second" for event in it.events))
         assert (await it.ask(models / "third")).error_code == "queue_full"
         it.stopping.set()
-        assert [reply.error_code for reply in await asyncio.gather(*waiting)] == ["unavailable", "unavailable"]
+        assert [reply.error_code for reply in await asyncio.gather(*waiting)] == ["stopping", "stopping"]
     assert listing(repository) == []
 
 

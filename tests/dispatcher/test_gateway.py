@@ -231,8 +231,9 @@ async def test_without_a_worker_the_answer_is_503_at_once(gateway):
     assert problem["task_id"] == "t"
 
 
-async def test_a_full_queue_is_429_with_a_time_to_come_back(make_gateway):
-    gateway = await make_gateway(max_waiting=1)
+@pytest.mark.parametrize("limit", ["max_waiting", "max_waiting_per_label"])
+async def test_a_full_queue_is_429_with_a_time_to_come_back(make_gateway, limit):
+    gateway = await make_gateway(**{limit: 1})
     await gateway.add_worker()
     running = gateway.begin()
     await gateway.gate.next_entered()
@@ -393,6 +394,26 @@ async def test_garbage_on_every_subject_is_counted_and_tasks_go_on(pool):
     assert (await pool.run()).status_code == 200
 
 
+@pytest.mark.parametrize(("retry", "runs"), [(True, 3), (False, 1)])
+async def test_an_answer_that_cannot_be_read_is_tried_again_and_then_told_at_once(pool, monkeypatch, retry, runs):
+    service = pool.workers["w1"].service
+    sent = []
+
+    async def nonsense(msg, payload):
+        sent.append(msg.reply)
+        await service._bus.nc.publish(msg.reply, b"\xff\xff")
+
+    monkeypatch.setattr(service, "_send", nonsense)
+    problem = await pool.problem(await pool.run(task_id="t", retry=retry), 502, "worker_failed")
+    assert (problem["task_id"], problem["worker"]) == ("t", "w1")
+    assert "cannot be read" in problem["detail"]
+    assert len(sent) == runs
+    assert pool.service.counts.malformed == runs
+    assert pool.service.counts.retried == runs - 1
+    monkeypatch.undo()
+    assert (await pool.run()).status_code == 200
+
+
 async def test_a_state_that_claims_the_impossible_harms_nobody(pool):
     wild = WorkerState(worker_id="liar", slots=0, capacity=0, running=2**32 - 1, epoch_ms=2**62, revision=2**63)
     await pool.bus.nc.publish(pool.bus.subjects.state("liar"), encode_state(wild))
@@ -511,6 +532,54 @@ async def test_a_converter_that_speaks_nonsense_is_not_the_clients_fault(gateway
 async def test_an_upload_without_a_converter_is_503_at_once(gateway):
     problem = await gateway.problem(await upload(gateway), 503, "unavailable")
     assert "labelbus converter" in problem["detail"]
+
+
+STOPPING = ConvertReply(model_name="org--model", message="it is being stopped", error_code="stopping")
+
+
+async def test_an_upload_that_a_converter_gives_back_when_it_is_stopped_goes_to_another(gateway):
+    replies = iter([STOPPING, STOPPING, ConvertReply(model_name="org--model", message="done")])
+
+    async def convert(msg: Any) -> None:
+        await msg.respond(encode_convert_reply(next(replies)))
+
+    await gateway.bus.nc.subscribe(gateway.bus.subjects.convert, cb=convert)
+    await gateway.bus.settle()
+    assert (await upload(gateway)).json()["message"] == "done"
+
+
+async def test_an_upload_that_the_last_converter_gives_back_says_so(gateway):
+    listening = await gateway.bus.nc.subscribe(gateway.bus.subjects.convert)
+    await gateway.bus.settle()
+    uploading = asyncio.create_task(upload(gateway))
+    asked = await listening.next_msg(timeout=DEADLINE_S)
+    await listening.unsubscribe()
+    await gateway.bus.settle()
+    await asked.respond(encode_convert_reply(STOPPING))
+    problem = await gateway.problem(await uploading, 503, "stopping")
+    assert problem["detail"] == "it is being stopped"
+
+
+async def test_an_upload_given_back_by_everyone_ends_some_time(gateway):
+    await converter(gateway, encode_convert_reply(STOPPING))
+    await gateway.problem(await upload(gateway), 503, "stopping")
+
+
+async def test_a_client_that_goes_away_leaves_nothing_of_its_upload_behind(gateway):
+    asked = asyncio.Event()
+
+    async def convert(_: Any) -> None:
+        asked.set()
+
+    await gateway.bus.nc.subscribe(gateway.bus.subjects.convert, cb=convert)
+    await gateway.bus.settle()
+    listening = gateway.component.bus.nc._subs
+    before = set(listening)
+    uploading = asyncio.create_task(upload(gateway))
+    await asyncio.wait_for(asked.wait(), DEADLINE_S)
+    assert len(listening) == len(before) + 2
+    uploading.cancel()
+    await until(lambda: set(listening) == before)
 
 
 async def test_a_converter_that_falls_silent_is_503(make_gateway):

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from bus.streams import ensure_log_stream
+from tests.disks import small_disk
 from tests.logsink.conftest import DEADLINE_S, publish, until, written
 
 pytestmark = pytest.mark.nats
@@ -135,6 +136,34 @@ async def test_a_full_disk_is_told_and_nothing_is_lost_when_there_is_room_again(
         status, _ = await ended(sink, signal.SIGTERM)
     assert status == 0
     assert written(folder) == list(range(1000))
+
+
+async def test_a_disk_without_room_is_told_and_nothing_is_lost_or_written_twice_when_there_is_room(
+    bus, sink_settings, tmp_path
+):
+    await ensure_log_stream(bus)
+    with small_disk(tmp_path / "disk", size_mb=1) as disk:
+        folder = disk.folder / "logs"
+        own = msgspec.structs.replace(sink_settings, log_folder=folder)
+        async with process(own, log_format="json") as sink:
+            await publish(bus, range(200))
+            await until(lambda: len(written(folder)) == 200)
+            disk.fill()
+            await publish(bus, range(200, 1000), each=10)
+            assert sink.stderr is not None
+            async with asyncio.timeout(DEADLINE_S):
+                async for line in sink.stderr:
+                    if json.loads(line)["event"].startswith("log sink fails"):
+                        break
+            assert "No space left on device" in json.loads(line)["fields"]["reason"]
+            whole = written(folder)
+            assert whole == list(range(len(whole)))
+            assert sink.returncode is None
+            disk.make_room()
+            await until(lambda: len(written(folder)) >= 1000)
+            status, _ = await ended(sink, signal.SIGTERM)
+        assert status == 0
+        assert written(folder) == list(range(1000))
 
 
 async def test_without_nats_it_says_what_to_do(sink_settings):

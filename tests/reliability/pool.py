@@ -17,6 +17,7 @@ from labelbus.stack.process import StackProcess
 from tests.nats_server import LocalNats
 
 DEADLINE_S = 30.0
+FULL = os.environ.get("LABELBUS_FULL_FAULTS", "") == "1"
 LABELS = ("acme/a", "acme/b", "acme/c", "acme/d")
 ROOT = Path(__file__).parents[2]
 
@@ -75,6 +76,11 @@ class Pool:
     async def logsink(self) -> Part:
         return await self._start("logsink", "logsink", "--log-folder", str(self.logs))
 
+    async def converter(self, name: str, repository: Path, *flags: str) -> Part:
+        """A converter, not awaited."""
+        folders = ("--model-repository", str(repository), "--allow-folder", str(self.folder / "models"))
+        return await self._start(name, "converter", "--converter-id", name, *folders, *flags)
+
     async def ready(self) -> None:
         """Returns when every part is, and every dispatcher knows every worker."""
         await asyncio.gather(*(part.ready(DEADLINE_S) for part in self.parts.values()))
@@ -92,10 +98,10 @@ class Pool:
     async def workers(self) -> set[str]:
         return set((await self.gateway.call("GET", "/workers")).json()["workers"])
 
-    async def until(self, condition: Callable[[], Awaitable[bool]]) -> float:
+    async def until(self, condition: Callable[[], Awaitable[bool]], *, deadline_s: float = DEADLINE_S) -> float:
         """Seconds until it was so."""
         began = time.monotonic()
-        async with asyncio.timeout(DEADLINE_S):
+        async with asyncio.timeout(deadline_s):
             while True:
                 try:
                     if await condition():
@@ -147,6 +153,11 @@ class Pool:
         part = self.parts[name] = Part(name, command, self.folder, env=whole | env, grace_s=20)
         await part.start()
         return part
+
+
+def fault_s(*, full: float, short: float) -> float:
+    """How long a fault lasts: as long as was promised with LABELBUS_FULL_FAULTS=1, else shorter, for every day."""
+    return full if FULL else short
 
 
 def free_port() -> int:

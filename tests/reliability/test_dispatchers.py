@@ -8,9 +8,12 @@ from collections import Counter
 import pytest
 
 from bench.chaos_load import Load
-from tests.reliability.pool import LABELS, all_right, under_load
+from tests.reliability.pool import DEADLINE_S, LABELS, all_right, fault_s, under_load
 
-pytestmark = [pytest.mark.nats, pytest.mark.e2e]
+pytestmark = [pytest.mark.nats, pytest.mark.e2e, pytest.mark.timeout(400)]
+
+OVERLOAD_S = fault_s(full=180.0, short=4.0)
+OVERLOAD_RATE = 400.0
 
 
 async def small_pool(pool, *dispatchers, flags=()):
@@ -96,8 +99,9 @@ async def test_more_than_the_pool_can_do_is_refused_with_a_time_to_come_again_an
     warm = Load([pool.gateway], LABELS, rate=100.0, sleep_ms=20.0)
     await run_for(pool, warm, 300)
     before = {name: (pool.parts[name].rss_mb(), pool.parts[name].open_files()) for name in ("d1", "w1", "w2")}
-    load = Load([pool.gateway], LABELS, rate=400.0, sleep_ms=20.0, deadline_s=20.0)
-    outcomes = await run_for(pool, load, 3000)
+    load = Load([pool.gateway], LABELS, rate=OVERLOAD_RATE, sleep_ms=20.0, deadline_s=20.0)
+    outcomes = await run_for(pool, load, int(OVERLOAD_RATE * OVERLOAD_S))
+    figures["overload: s"] = load.now_s
     told = Counter(outcome.code for outcome in outcomes)
     assert set(told) == {"", "queue_full"}
     assert all(outcome.right for outcome in outcomes)
@@ -120,6 +124,6 @@ async def test_more_than_the_pool_can_do_is_refused_with_a_time_to_come_again_an
 
 async def run_for(pool, load, count):
     running = asyncio.create_task(load.run())
-    await pool.until(lambda: more_than(load, count))
+    await pool.until(lambda: more_than(load, count), deadline_s=OVERLOAD_S + DEADLINE_S)
     load.stop()
     return await running

@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 
 from bus.codec import encode_entry, encode_progress, encode_records, encode_result, encode_state, encode_task
 from bus.messages import ConvertProgress, HeldLabel, LogRecord, Result, Status, Task, WorkerEntry, WorkerState
+from tests.reliability.pool import fault_s
 
 pytestmark = [pytest.mark.nats, pytest.mark.e2e]
 
 CHECKS = "status_code_conformance,content_type_conformance,response_headers_conformance,response_schema_conformance"
 MESSAGES = 120
+FUZZ_S = int(fault_s(full=60, short=10))
 
 GHOST = WorkerState(worker_id="ghost", epoch_ms=5, revision=7, labels=("acme/a",), running=1, slots=2, capacity=4)
 TASK = Task(task_id="t-1", task_type="sample_task", label="acme/a", parameters=b"{}", deadline_ms=2**40, sent_ms=2**40)
@@ -38,7 +40,7 @@ async def test_by_its_openapi_document_the_gateway_has_no_undocumented_answer_an
     fuzzing = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "schemathesis.cli", "run", f"{url}/schema/openapi.json", "--url", url, "--no-color"),
         *("--checks", CHECKS, "--max-examples", "40", "--seed", "1", "--generation-deterministic"),
-        *("--phases", "examples,coverage,fuzzing", "--max-time", "20"),
+        *("--phases", "examples,coverage,fuzzing", "--max-time", str(FUZZ_S)),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         cwd=pool.folder,

@@ -112,7 +112,7 @@ async def test_what_the_queue_group_gave_a_worker_that_is_killed_runs_elsewhere(
 
     async def kill():
         await pool.parts["w1"].kill()
-        await pool.until_workers("w2")
+        figures["worker of the queue group killed: noticed within s"] = await pool.until_workers("w2")
 
     outcomes = await under_load(pool, kill, rate=20.0, sleep_ms=150.0)
     assert all_right(outcomes)
@@ -140,13 +140,7 @@ async def test_a_worker_that_is_told_to_stop_under_load_fails_no_task(pool, figu
 
 @pytest.mark.parametrize("minutes", [-7, 7])
 async def test_deadlines_hold_on_a_worker_whose_clock_is_minutes_off(pool, tmp_path, minutes):
-    (tmp_path / "sitecustomize.py").write_text(
-        "import time\n"
-        f"shift = {minutes * 60}\n"
-        "wall, wall_ns = time.time, time.time_ns\n"
-        "time.time = lambda: wall() + shift\n"
-        "time.time_ns = lambda: wall_ns() + shift * 1_000_000_000\n"
-    )
+    shift_clock(tmp_path, minutes)
     await pool.worker("w1", "--slots", "1", PYTHONPATH=str(tmp_path))
     await pool.dispatcher()
     await pool.ready()
@@ -157,6 +151,38 @@ async def test_deadlines_hold_on_a_worker_whose_clock_is_minutes_off(pool, tmp_p
     late = await pool.gateway.run_task("acme/a", deadline_s=0.4)
     assert (late.status, late.code) == (504, "deadline_passed")
     assert (await first).status == 200
+
+
+async def test_a_worker_that_comes_back_with_its_clock_set_back_is_believed_at_once(pool, tmp_path, figures):
+    shift_clock(tmp_path, 7)
+    await pool.worker("w1", PYTHONPATH=str(tmp_path))
+    await pool.dispatcher()
+    await pool.ready()
+    assert (await pool.gateway.run_task("acme/a")).status == 200
+    before_s = await epoch_s(pool)
+    await pool.parts["w1"].kill()
+    shift_clock(tmp_path, 0)
+    await pool.parts["w1"].start()
+    await pool.parts["w1"].ready(DEADLINE_S)
+    assert await epoch_s(pool) < before_s, "its clock was not set back"
+
+    async def holds(*labels):
+        return (await pool.gateway.call("GET", "/labels")).json() == {label: ["w1"] for label in labels}
+
+    figures["clock set back: believed within s"] = await pool.until(holds)
+    assert (await pool.gateway.run_task("acme/b")).status == 200
+    await pool.until(lambda: holds("acme/b"))
+
+
+def shift_clock(folder, minutes):
+    """For processes that are started with this folder on their PYTHONPATH."""
+    (folder / "sitecustomize.py").write_text(
+        "import time\n"
+        f"shift = {minutes * 60}\n"
+        "wall, wall_ns = time.time, time.time_ns\n"
+        "time.time = lambda: wall() + shift\n"
+        "time.time_ns = lambda: wall_ns() + shift * 1_000_000_000\n"
+    )
 
 
 async def epoch_s(pool):

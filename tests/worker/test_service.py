@@ -60,6 +60,18 @@ class Runtime(SimulatedRuntime):
         self.stopped = True
 
 
+class Reluctant(Runtime):
+    """Does not come up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.starting = asyncio.Event()
+
+    async def start(self) -> None:
+        self.starting.set()
+        await asyncio.Event().wait()
+
+
 class Gate:
     """Task types that wait until they are let go, and others that misbehave."""
 
@@ -580,3 +592,29 @@ async def poll(condition: Callable[[], Any]) -> None:
     async with asyncio.timeout(DEADLINE_S):
         while not await condition():  # noqa: ASYNC110  # nobody tells
             await asyncio.sleep(0.01)
+
+
+async def test_a_worker_that_is_told_to_stop_does_not_wait_for_a_runtime_that_does_not_come_up(bus, settings):
+    own = WorkerSettings(**msgspec.structs.asdict(settings), worker_id="w")
+    runtime = Reluctant()
+    service = WorkerService(bus, own, "w", runtime, {})
+    stopping, ready = asyncio.Event(), asyncio.Event()
+    running = asyncio.create_task(service.run(stopping, ready))
+    async with asyncio.timeout(DEADLINE_S):
+        await runtime.starting.wait()
+        stopping.set()
+        await running
+    assert runtime.stopped
+    assert not ready.is_set()
+
+
+async def test_a_runtime_that_does_not_start_is_the_error_of_the_worker(bus, settings):
+    class Broken(Runtime):
+        async def start(self) -> None:
+            raise RuntimeUnavailableError("no Triton here")
+
+    own = WorkerSettings(**msgspec.structs.asdict(settings), worker_id="w")
+    runtime = Broken()
+    with pytest.raises(RuntimeUnavailableError, match="no Triton here"):
+        await WorkerService(bus, own, "w", runtime, {}).run(asyncio.Event(), asyncio.Event())
+    assert runtime.stopped
