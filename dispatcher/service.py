@@ -30,6 +30,7 @@ from bus.owned import end
 from bus.registry import RegistryWatch
 from dispatcher.answers import RETRYABLE_CODES, TaskAnswer, TaskRequest, error_of, error_of_reject
 from dispatcher.debts import Lost
+from dispatcher.durations import Durations
 from dispatcher.probes import Probes
 from dispatcher.router.model import Assign, Command, Outcome, Reject, TaskSpec, WorkerView
 from dispatcher.router.policy import RouterPolicy
@@ -49,6 +50,8 @@ class Counts(msgspec.Struct):
     answered: int = 0
     failed: int = 0
     rejected: int = 0
+    expired: int = 0
+    cancelled: int = 0
     retried: int = 0
     bounced: int = 0
     late: int = 0
@@ -95,6 +98,7 @@ class DispatcherService:
         self._wake: asyncio.TimerHandle | None = None
         self._wake_at = 0.0
         self.counts: Final = Counts()
+        self.durations: Final = Durations()
 
     async def run(self, stopping: asyncio.Event, started: asyncio.Event) -> None:
         """Listen until `stopping`; `started` is set once the registry has been read or proved out of reach."""
@@ -120,6 +124,11 @@ class DispatcherService:
     def registry_synced(self) -> bool:
         """True once the registry has been read for the first time."""
         return self._watch.is_synced
+
+    @property
+    def held_bytes(self) -> int:
+        """Size of the parameters of all tasks under way."""
+        return self._held_bytes
 
     async def registry_read(self) -> None:
         """Returns once the registry has been read for the first time."""
@@ -156,6 +165,7 @@ class DispatcherService:
             del self._flights[request.task_id]
             self._held_bytes -= len(request.parameters)
             if flight.future.cancelled() or not flight.future.done():
+                self.counts.cancelled += 1
                 await self._do(self.router.cancel(self._loop.time(), request.task_id))
 
     def _check(self, request: TaskRequest) -> None:
@@ -348,6 +358,7 @@ class DispatcherService:
             await self._bus.nc.publish(subject, encode_task(task), reply=reply, headers=headers)
         except nats.errors.Error as exc:
             self._probes.settled(assign.token)
+            self.counts.rejected += 1
             self._settle(flight, error=UnavailableError(f"NATS does not take the task: {reason(exc)}"))
             # Nobody will answer it: without an outcome its slot would be taken for good. Not awaited, since what
             # follows may be the same for each task that waits.
@@ -365,6 +376,9 @@ class DispatcherService:
         self._settle(flight, error=error, worker_id=",".join(reject.worker_ids))
 
     def _expire(self, flight: Flight) -> None:
+        if flight.future.done():  # answered in this very turn of the loop
+            return
+        self.counts.expired += 1
         task_id = flight.request.task_id
         where = f"at worker {flight.last.worker_id or 'of the queue group'}" if flight.last else "waiting for a worker"
         logger.bind(task_id=task_id, label=flight.request.label, where=where).warning("deadline passed")
@@ -398,6 +412,7 @@ class DispatcherService:
             self.counts.answered += 1
         else:
             self.counts.failed += 1
+        self.durations.observe(answer.route, self._loop.time() - flight.began)
         logger.bind(
             task_id=answer.task_id,
             label=assign.task.label,
