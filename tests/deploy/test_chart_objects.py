@@ -95,6 +95,16 @@ def test_pods_roll_when_their_settings_change_and_only_then(chart: Chart, values
     assert {name for name in SETTINGS if template(before, name) != template(after, name)} == rolled
 
 
+def test_nats_rolls_when_its_password_changes_and_only_then(any_chart: Chart) -> None:
+    def nats(**values: Object) -> Object:
+        found = any_chart.render(Case(values=dict(values))).of_kind("StatefulSet")
+        (template,) = (each["spec"]["template"] for each in found if each["metadata"]["name"] == "rel-nats")
+        return dict(template)
+
+    assert nats() == nats(dispatcher={"replicas": 3})
+    assert nats() != nats(nats={"auth": {"password": "another-password"}})
+
+
 def test_triton_starts_before_its_worker_and_ends_after_it(chart: Chart) -> None:
     pod = template(chart.render(Case()), "worker")["spec"]
     (triton,) = pod["initContainers"]

@@ -18,6 +18,11 @@ app.kubernetes.io/component: {{ .component | quote }}
 
 {{- define "labelbus.labels" -}}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" | quote }}
+{{ include "labelbus.podLabels" . }}
+{{- end -}}
+
+{{/* Without the chart's version: a new chart alone is no reason to roll pods. */}}
+{{- define "labelbus.podLabels" -}}
 {{ include "labelbus.selectorLabels" . }}
 app.kubernetes.io/version: {{ .root.Values.image.tag | default .root.Chart.AppVersion | trunc 63 | quote }}
 app.kubernetes.io/part-of: labelbus
