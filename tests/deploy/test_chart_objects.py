@@ -11,7 +11,7 @@ from converter.settings import ConverterSettings
 from dispatcher.settings import DispatcherSettings
 from logsink.settings import LogsinkSettings
 from tests.deploy.rendering import CASES, EVERYTHING, Case, Chart, Object, Release
-from tests.deploy.tools import ROOT
+from tests.deploy.tools import ROOT, need, succeed
 from worker.settings import WorkerSettings
 
 SETTINGS: dict[str, tuple[str, type[BusSettings]]] = {
@@ -263,19 +263,25 @@ def test_prometheus_finds_the_dispatchers_and_the_tritons(chart: Chart) -> None:
             assert [[named["name"] for named in each["spec"]["ports"]] for each in services] == [[port]]
 
 
-def test_alerts_and_scaling_ask_for_metrics_that_there_are(chart: Chart) -> None:
-    release = chart.render(CASES["everything"])
+def test_every_question_to_prometheus_can_be_read_and_is_about_what_is_published(chart: Chart) -> None:
+    keda = {"worker": {"keda": {"enabled": True, "prometheusUrl": "http://prometheus:9090"}}}
+    release = chart.render(Case(values={**keda, "prometheusRule": {"enabled": True, "labels": {"release": "p"}}}))
     rule = release.one("PrometheusRule", "dispatcher")
-    assert rule["metadata"]["labels"]["release"] == "prometheus"
-    asked = set(re.findall(r"labelbus_[a-z_]+", " ".join(each["expr"] for each in rule["spec"]["groups"][0]["rules"])))
-    assert len(asked) > 4
-    assert asked <= published()
+    assert rule["metadata"]["labels"]["release"] == "p"
+    questions = [each["expr"] for each in rule["spec"]["groups"][0]["rules"]]
+    questions += [each["metadata"]["query"] for each in release.one("ScaledObject", "worker")["spec"]["triggers"]]
+    page = (ROOT / "docs" / "deployment.md").read_text()
+    questions += re.findall(r"^(?:sum|histogram_quantile)\(.*labelbus_.*$", page, re.MULTILINE)
+    assert len(questions) == 9
+    assert set(re.findall(r"labelbus_[a-z_]+", " ".join(questions))) <= published()
+    program = "import promql_parser, sys; [promql_parser.parse(question) for question in sys.argv[1:]]"
+    succeed(need("kubernetes-validate").with_name("python"), "-c", program, *questions)
 
 
 def published() -> set[str]:
     """The names of the dispatcher's series."""
     families = set(re.findall(r'"(labelbus_[a-z_]+)"', (ROOT / "dispatcher" / "metrics.py").read_text()))
-    return families | {f"{family}_{suffix}" for family in families for suffix in ("total", "info", "bucket")}
+    return families | {f"{family}_{suffix}" for family in families for suffix in ("total", "info", "bucket", "count")}
 
 
 def test_the_models_outlive_the_release(chart: Chart) -> None:
