@@ -30,7 +30,7 @@ MEDIA_TYPE: Final = "text/plain; version=0.0.4"
 MOST_LABELS: Final = 20
 """Labels whose queues are named: those with the longest."""
 
-MOST_WORKERS: Final = 500
+MOST_WORKERS: Final = 300
 """Workers that are told of one by one; in a larger pool that would hold the loop up for more than 10 ms."""
 
 OUTCOMES: Final = ("answered", "failed", "rejected", "expired", "cancelled")
