@@ -46,8 +46,8 @@ workers *args: setup
 labels *args: setup
     @{{ bin }}/labelbus labels {{ args }}
 
-# the log of `just up`: just logs --follow --worker worker-1 --level WARNING
-logs *args: setup
+# the log of `just up`: just up-logs --follow --worker worker-1 --level WARNING
+up-logs *args: setup
     @{{ bin }}/labelbus logs --folder .labelbus/up/logs {{ args }}
 
 [private]
@@ -135,8 +135,8 @@ stop:
 status:
     @k8s/kind/kind.sh status
 
-# the log of all components on the kind cluster: just kind-logs --follow --level WARNING
-kind-logs *args:
+# the log of all components on the kind cluster: just logs --follow --level WARNING
+logs *args:
     @k8s/kind/kind.sh logs {{ args }}
 
 # build the images: just images 0.1.0, or some of them: just images 0.1.0 worker triton

@@ -16,6 +16,7 @@ from bus.errors import UnavailableError
 from dispatcher.api.app import make_app
 from dispatcher.api.protocol import HttpProtocol
 from dispatcher.conversions import Conversions
+from dispatcher.metrics import Metrics
 from dispatcher.service import DispatcherService
 from dispatcher.settings import DispatcherSettings
 
@@ -42,7 +43,8 @@ async def serve(component: Component, settings: DispatcherSettings) -> None:
     """The gateway on top of the service. At the end the gateway goes first, so that its last requests are answered."""
     service = DispatcherService(component.bus, settings, component.id)
     conversions = Conversions(component.bus, idle_s=settings.convert_idle_s)
-    app = make_app(component.bus, service, conversions, max_body_bytes=settings.max_body_bytes)
+    metrics = Metrics(component.bus, service, component.shipper)
+    app = make_app(component.bus, service, conversions, metrics, max_body_bytes=settings.max_body_bytes)
     server = Gateway(
         component.ready,
         uvicorn.Config(

@@ -26,9 +26,10 @@ from bus.owned import end
 from bus.registry import RegistryWatch
 from dispatcher.answers import RETRYABLE_CODES, TaskAnswer, TaskRequest, error_of, error_of_reject
 from dispatcher.debts import Lost
+from dispatcher.durations import Durations
 from dispatcher.flights import Flight, Flights
 from dispatcher.probes import Probes
-from dispatcher.router.model import Assign, Command, Outcome, Reject, TaskSpec, WorkerView
+from dispatcher.router.model import Assign, Command, Outcome, Reason, Reject, TaskSpec, WorkerView
 from dispatcher.router.policy import RouterPolicy
 from dispatcher.router.router import Router
 from dispatcher.settings import DispatcherSettings
@@ -46,6 +47,8 @@ class Counts(msgspec.Struct):
     answered: int = 0
     failed: int = 0
     rejected: int = 0
+    expired: int = 0
+    cancelled: int = 0
     retried: int = 0
     bounced: int = 0
     late: int = 0
@@ -84,6 +87,7 @@ class DispatcherService:
         self._wake: asyncio.TimerHandle | None = None
         self._wake_at = 0.0
         self.counts: Final = Counts()
+        self.durations: Final = Durations()
 
     async def run(self, stopping: asyncio.Event, started: asyncio.Event) -> None:
         """Listen until `stopping`; `started` is set once the registry has been read or proved out of reach."""
@@ -111,6 +115,11 @@ class DispatcherService:
         """True once the registry has been read for the first time."""
         return self._watch.is_synced
 
+    @property
+    def held_bytes(self) -> int:
+        """Size of the parameters of all tasks under way."""
+        return self.flights.held_bytes
+
     async def registry_read(self) -> None:
         """Returns once the registry has been read for the first time."""
         await self._watch.synced()
@@ -137,6 +146,7 @@ class DispatcherService:
         finally:
             self.flights.end(flight)
             if flight.future.cancelled() or not flight.future.done():
+                self.counts.cancelled += 1
                 await self._do(self.router.cancel(self._loop.time(), request.task_id))
 
     def give_up(self, task_id: str) -> None:
@@ -332,6 +342,7 @@ class DispatcherService:
             await self._bus.nc.publish(subject, encode_task(task), reply=reply, headers=headers)
         except nats.errors.Error as exc:
             self._probes.settled(assign.token)
+            self.counts.rejected += 1
             flight.fail(self._loop.time(), UnavailableError(f"NATS does not take the task ({reason(exc)}): try again"))
             # Nobody will answer it: without an outcome its slot would be taken for good. Not awaited, since what
             # follows may be the same for each task that waits.
@@ -341,7 +352,12 @@ class DispatcherService:
     def _reject(self, reject: Reject) -> None:
         flight = reject.task.item
         assert isinstance(flight, Flight)
-        self.counts.rejected += 1
+        if flight.future.done():  # its deadline passed here in the same turn of the loop
+            return
+        if reject.reason is Reason.DEADLINE:
+            self.counts.expired += 1
+        else:
+            self.counts.rejected += 1
         error = error_of_reject(reject)
         logger.bind(
             task_id=reject.task.task_id, label=reject.task.label, code=error.code, workers=list(reject.worker_ids)
@@ -349,6 +365,9 @@ class DispatcherService:
         flight.fail(self._loop.time(), error, worker_id=",".join(reject.worker_ids))
 
     def _expire(self, flight: Flight) -> None:
+        if flight.future.done():  # answered in this very turn of the loop
+            return
+        self.counts.expired += 1
         task_id = flight.request.task_id
         where = f"at worker {flight.last.worker_id or 'of the queue group'}" if flight.last else "waiting for a worker"
         logger.bind(task_id=task_id, label=flight.request.label, where=where).warning("deadline passed")
@@ -380,6 +399,7 @@ class DispatcherService:
             self.counts.answered += 1
         else:
             self.counts.failed += 1
+        self.durations.observe(answer.route, self._loop.time() - flight.began)
         if self._logs_answers:
             self._log_answer(assign, answer)
         flight.answer(answer)

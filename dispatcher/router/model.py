@@ -65,6 +65,21 @@ class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
     revision: int = 0
 
 
+class WorkerUse(msgspec.Struct, frozen=True, kw_only=True):
+    """How a worker is used as the router sees it, tasks of other dispatchers included.
+
+    `labels` and `loading` are numbers of labels, those that load being among those that are held.
+    """
+
+    worker_id: str
+    slots: int
+    capacity: int
+    running: int
+    labels: int
+    loading: int
+    draining: bool
+
+
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """A worker's answer to an assignment. `retryable` is for failures that another worker may not have."""
 

@@ -1,5 +1,6 @@
 """The router: events in, commands out. It reads no clock, does no I/O, and keeps no reference to either."""
 
+import heapq
 import random
 
 from bus.errors import ConflictError
@@ -8,7 +9,7 @@ from dispatcher.router.fleet import Fleet
 from dispatcher.router.labels import Label, Pending
 from dispatcher.router.learning import infer_labels, learn
 from dispatcher.router.matching import Matcher
-from dispatcher.router.model import Command, Finished, Outcome, TaskSpec, WorkerView
+from dispatcher.router.model import Command, Finished, Outcome, TaskSpec, WorkerUse, WorkerView
 from dispatcher.router.policy import RouterPolicy
 from dispatcher.router.spread import Spread
 from dispatcher.router.tasks import Tasks
@@ -190,6 +191,26 @@ class Router:
     def workers(self) -> list[WorkerView]:
         """The last view of each known worker, by id."""
         return [worker.view for worker in sorted(self._books.pool, key=lambda worker: worker.worker_id)]
+
+    def uses(self) -> list[WorkerUse]:
+        """How each known worker is used. `running` counts tasks that it took ahead."""
+        return [
+            WorkerUse(
+                worker_id=worker.worker_id,
+                slots=worker.slots,
+                capacity=worker.capacity,
+                running=min(len(worker.own) + worker.foreign, worker.slots + worker.window),
+                labels=len(worker.labels),
+                loading=len(worker.loading),
+                draining=worker.draining,
+            )
+            for worker in self._books.pool
+        ]
+
+    def longest_queues(self, at_most: int) -> list[tuple[str, int]]:
+        """The labels that most tasks wait with, and how many, of types that every worker runs."""
+        queues = ((label.count, label.name) for label in self._books.labels if label.count)
+        return [(name, count) for count, name in heapq.nlargest(at_most, queues)]
 
     def holders(self, label: str) -> list[str]:
         """The ids of the workers that hold the label, or load it, and take tasks."""

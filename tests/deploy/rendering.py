@@ -107,12 +107,11 @@ EVERYTHING: Object = {
         "env": [{"name": "TZ", "value": "UTC"}],
         "priorityClassName": "high",
     },
-    "worker": {
-        "keda": {"enabled": True, "prometheusUrl": "http://prometheus.monitoring:9090", "query": "sum(waiting)"}
-    },
+    "worker": {"keda": {"enabled": True}},
     "triton": {"gpu": {"enabled": True, "count": 2}, "extraArgs": ["--log-verbose=1"]},
     "converter": {"huggingFace": {"tokenSecret": "hub", "endpoint": "https://hub.example.com"}},
     "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
+    "prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}},
     "networkPolicy": {
         "gatewayFrom": [{"namespaceSelector": {}}],
         "metricsFrom": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}],

@@ -1,5 +1,8 @@
 """What the rendered objects promise."""
 
+import re
+from urllib.parse import urlsplit
+
 import msgspec
 import pytest
 
@@ -8,6 +11,7 @@ from converter.settings import ConverterSettings
 from dispatcher.settings import DispatcherSettings
 from logsink.settings import LogsinkSettings
 from tests.deploy.rendering import CASES, EVERYTHING, Case, Chart, Object, Release
+from tests.deploy.tools import ROOT, need, succeed
 from worker.settings import WorkerSettings
 
 SETTINGS: dict[str, tuple[str, type[BusSettings]]] = {
@@ -89,6 +93,16 @@ def test_a_longer_drain_gives_a_longer_grace_period(chart: Chart) -> None:
 def test_pods_roll_when_their_settings_change_and_only_then(chart: Chart, values: Object, rolled: set[str]) -> None:
     before, after = chart.render(Case()), chart.render(Case(values=values))
     assert {name for name in SETTINGS if template(before, name) != template(after, name)} == rolled
+
+
+def test_nats_rolls_when_its_password_changes_and_only_then(any_chart: Chart) -> None:
+    def nats(**values: Object) -> Object:
+        found = any_chart.render(Case(values=dict(values))).of_kind("StatefulSet")
+        (template,) = (each["spec"]["template"] for each in found if each["metadata"]["name"] == "rel-nats")
+        return dict(template)
+
+    assert nats() == nats(dispatcher={"replicas": 3})
+    assert nats() != nats(nats={"auth": {"password": "another-password"}})
 
 
 def test_triton_starts_before_its_worker_and_ends_after_it(chart: Chart) -> None:
@@ -187,6 +201,7 @@ def test_only_the_right_parts_talk(any_chart: Chart) -> None:
         peer.get("podSelector", {}).get("matchLabels", {}).get("app.kubernetes.io/component") == "test"
         for peer in gateway
     ), "helm test must get through"
+    assert EVERYTHING["networkPolicy"]["metricsFrom"][0] in gateway, "so must Prometheus and KEDA"
 
 
 def test_autoscalers_and_replica_counts_do_not_fight(chart: Chart) -> None:
@@ -197,7 +212,76 @@ def test_autoscalers_and_replica_counts_do_not_fight(chart: Chart) -> None:
     assert hpa["scaleTargetRef"]["name"] == release.one("Deployment", "dispatcher")["metadata"]["name"]
     scaled = release.one("ScaledObject", "worker")["spec"]
     assert scaled["scaleTargetRef"]["name"] == release.one("Deployment", "worker")["metadata"]["name"]
-    assert scaled["triggers"][0]["metadata"]["query"] == "sum(waiting)"
+
+
+def test_keda_asks_every_dispatcher_at_its_own_port_what_it_publishes(chart: Chart) -> None:
+    release = chart.render(Case(values={"worker": {"keda": {"enabled": True}, "settings": {"slots": 3}}}))
+    waiting, busy = release.one("ScaledObject", "worker")["spec"]["triggers"]
+    service = release.one("Service", "dispatcher")
+    (container,) = template(release, "dispatcher")["spec"]["containers"]
+    for trigger in (waiting, busy):
+        assert trigger["type"] == "metrics-api"
+        assert trigger["metadata"]["format"] == "prometheus"
+        assert trigger["metadata"]["aggregateFromKubeServiceEndpoints"] == "true"
+        assert trigger["metadata"]["valueLocation"] in published()
+        url = urlsplit(trigger["metadata"]["url"])
+        assert str(url.hostname).split(".")[:2] == [service["metadata"]["name"], "default"]
+        assert (url.port, url.path) == (container["ports"][0]["containerPort"], "/metrics")
+    # Each has tasks of its own, and all see the same workers.
+    assert (waiting["metadata"]["aggregationType"], waiting["metadata"]["targetValue"]) == ("sum", "8")
+    assert (busy["metadata"]["aggregationType"], busy["metadata"]["targetValue"]) == ("max", "3")
+
+
+def test_keda_may_ask_prometheus_instead(chart: Chart) -> None:
+    keda = {"enabled": True, "prometheusUrl": "http://prometheus:9090"}
+    for queries in ({}, {"query": "my_waiting", "busyQuery": "my_busy"}):
+        release = chart.render(Case(values={"worker": {"keda": {**keda, **queries}}}))
+        waiting, busy = (each["metadata"] for each in release.one("ScaledObject", "worker")["spec"]["triggers"])
+        assert waiting["serverAddress"] == busy["serverAddress"] == "http://prometheus:9090"
+        if queries:
+            assert (waiting["query"], busy["query"]) == ("my_waiting", "my_busy")
+        else:
+            series = '{namespace="default",service="rel-labelbus-dispatcher"}'
+            assert waiting["query"] == f"sum(labelbus_tasks_waiting{series})"
+            assert busy["query"] == f"max(labelbus_slots_busy{series})"
+
+
+def test_prometheus_finds_the_dispatchers_and_the_tritons(chart: Chart) -> None:
+    for case, ports in (
+        (CASES["everything"], {"dispatcher": "http", "worker": "triton-metrics"}),
+        (Case(values={"worker": {"runtime": "onnx"}, "serviceMonitor": {"enabled": True}}), {"dispatcher": "http"}),
+    ):
+        release = chart.render(case)
+        assert len(release.of_kind("ServiceMonitor")) == len(ports)
+        for component, port in ports.items():
+            monitor = release.one("ServiceMonitor", component)
+            assert [(each["port"], each["path"]) for each in monitor["spec"]["endpoints"]] == [(port, "/metrics")]
+            wanted = monitor["spec"]["selector"]["matchLabels"]
+            services = [
+                each for each in release.of_kind("Service") if wanted.items() <= each["metadata"]["labels"].items()
+            ]
+            assert [[named["name"] for named in each["spec"]["ports"]] for each in services] == [[port]]
+
+
+def test_every_question_to_prometheus_can_be_read_and_is_about_what_is_published(chart: Chart) -> None:
+    keda = {"worker": {"keda": {"enabled": True, "prometheusUrl": "http://prometheus:9090"}}}
+    release = chart.render(Case(values={**keda, "prometheusRule": {"enabled": True, "labels": {"release": "p"}}}))
+    rule = release.one("PrometheusRule", "dispatcher")
+    assert rule["metadata"]["labels"]["release"] == "p"
+    questions = [each["expr"] for each in rule["spec"]["groups"][0]["rules"]]
+    questions += [each["metadata"]["query"] for each in release.one("ScaledObject", "worker")["spec"]["triggers"]]
+    page = (ROOT / "docs" / "deployment.md").read_text()
+    questions += re.findall(r"^(?:sum|histogram_quantile)\(.*labelbus_.*$", page, re.MULTILINE)
+    assert len(questions) == 9
+    assert set(re.findall(r"labelbus_[a-z_]+", " ".join(questions))) <= published()
+    program = "import promql_parser, sys; [promql_parser.parse(question) for question in sys.argv[1:]]"
+    succeed(need("kubernetes-validate").with_name("python"), "-c", program, *questions)
+
+
+def published() -> set[str]:
+    """The names of the dispatcher's series."""
+    families = set(re.findall(r'"(labelbus_[a-z_]+)"', (ROOT / "dispatcher" / "metrics.py").read_text()))
+    return families | {f"{family}_{suffix}" for family in families for suffix in ("total", "info", "bucket", "count")}
 
 
 def test_the_models_outlive_the_release(chart: Chart) -> None:

@@ -28,10 +28,13 @@ REFUSED: dict[str, tuple[Object, str]] = {
         {"worker": {"keda": {"minReplicas": 9, "maxReplicas": 2}}},
         "minReplicas is above maxReplicas",
     ),
-    "keda with nothing to read": ({"worker": {"keda": {"enabled": True}}}, "set worker.keda.prometheusUrl"),
-    "keda with nothing to ask": (
-        {"worker": {"keda": {"enabled": True, "prometheusUrl": "http://prometheus:9090"}}},
-        "set worker.keda.query",
+    "a question to no prometheus": (
+        {"worker": {"keda": {"enabled": True, "query": "sum(waiting)"}}},
+        "set worker.keda.prometheusUrl as well",
+    ),
+    "no worker to wait for": (
+        {"worker": {"keda": {"enabled": True, "minReplicas": 0}}},
+        "would never start a worker again",
     ),
     "workers that can never be replaced": (
         {"worker": {"strategy": {"maxSurge": 0, "maxUnavailable": 0}}},
@@ -52,6 +55,10 @@ REFUSED: dict[str, tuple[Object, str]] = {
         "nats_password is made by the chart",
     ),
     # what one value shows
+    "a lull that kubernetes does not wait for": (
+        {"worker": {"keda": {"cooldownSeconds": 7200}}},
+        "/worker/keda/cooldownSeconds",
+    ),
     "a value that does not exist": ({"worker": {"replica": 3}}, "'replica' not allowed"),
     "a component that does not exist": ({"workers": {"replicas": 3}}, "'workers' not allowed"),
     "fewer than no workers": ({"worker": {"replicas": -1}}, "/worker/replicas"),

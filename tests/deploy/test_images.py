@@ -91,6 +91,8 @@ def test_a_model_is_uploaded_texts_embedded_and_the_log_read(
         assert http.get("/labels").json() == {LABEL: ["worker-1"]}
         assert passes(stack.dispatcher, ["python", "-c", script, "http://127.0.0.1:8080", LABEL])
 
+        assert 'labelbus_tasks_total{outcome="answered"}' in http.get("/metrics").text
+
         task_id = second.headers["Labelbus-Task-Id"]
 
         def logged() -> bool:

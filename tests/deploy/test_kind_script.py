@@ -1,6 +1,7 @@
 """`just start` and its like act on the kind cluster of that name, and on nothing else."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,15 @@ def test_a_missing_program_is_named(machine: Machine) -> None:
     outcome = run(SCRIPT, "start", environment={"PATH": "/usr/bin:/bin"})
     assert outcome.returncode == 1
     assert "is not installed" in outcome.stderr
+
+
+@pytest.mark.parametrize("command", ["start", "stop", "status", "logs"])
+def test_just_has_a_word_for_each_command(command: str) -> None:
+    recipe = re.search(
+        rf"^{command}( \*args)?:\n    @k8s/kind/kind\.sh (.*)$", (ROOT / "justfile").read_text(), re.MULTILINE
+    )
+    assert recipe is not None
+    assert recipe[2] == (f"{command} {{{{ args }}}}" if recipe[1] else command)
 
 
 def test_logs_passes_its_flags_on(machine: Machine) -> None:

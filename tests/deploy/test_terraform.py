@@ -100,6 +100,13 @@ def test_every_variable_and_output_is_described_and_every_variable_typed() -> No
             assert kind == "output" or re.search(r"^  type\s*=", body, re.MULTILINE), f"{file}: variable {name}"
 
 
+def test_the_recipes_leave_the_yes_to_whoever_runs_them() -> None:
+    recipes = (ROOT / "justfile").read_text()
+    applied = re.findall(r"terraform -chdir=tf/(\S+) (apply|destroy)", recipes)
+    assert sorted(applied) == [("cluster", "apply"), ("cluster", "destroy"), ("helm", "apply"), ("helm", "destroy")]
+    assert "auto-approve" not in recipes
+
+
 def test_the_cluster_is_valid_and_its_own_tests_pass(cluster: Terraform) -> None:
     cluster("validate", "-no-color")
     printed = cluster("test", "-no-color")

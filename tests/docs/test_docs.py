@@ -18,6 +18,13 @@ def test_every_code_of_a_task_or_upload_is_in_the_api_page_with_its_status():
     assert {code: int(status) for code, status in STATUS.items() if code not in internal}.items() <= told.items()
 
 
+def test_every_metric_is_in_the_api_page():
+    families = re.findall(r'"(labelbus_\w+)"', (ROOT / "dispatcher" / "metrics.py").read_text())
+    text = (ROOT / "docs" / "api.md").read_text()
+    assert len(families) > 20
+    assert [family for family in families if not re.search(rf"`{family}(_total|_info)?`", text)] == []
+
+
 def test_links_between_pages_lead_somewhere():
     for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text()):

@@ -6,6 +6,10 @@ locals {
   efs           = var.model_store.kind == "efs"
   models_class  = "${var.release_name}-models"
 
+  # As the chart makes it.
+  named    = strcontains(var.release_name, "labelbus") ? var.release_name : "${var.release_name}-labelbus"
+  fullname = trimsuffix(substr(local.named, 0, min(40, length(local.named))), "-")
+
   # Access points with the chart's user id, so that pods need no root to write.
   efs_objects = tolist([yamlencode({
     apiVersion  = "storage.k8s.io/v1"

@@ -8,7 +8,7 @@ output "next_steps" {
   value       = <<-TEXT
     aws eks update-kubeconfig --region ${var.region} --name ${var.cluster_name}
     helm test --namespace ${var.namespace} ${var.release_name}
-    kubectl --namespace ${var.namespace} port-forward deployment/${var.release_name == "labelbus" ? "labelbus" : "${var.release_name}-labelbus"}-dispatcher 8080
+    kubectl --namespace ${var.namespace} port-forward deployment/${local.fullname}-dispatcher 8080
     curl http://127.0.0.1:8080/health
   TEXT
 }

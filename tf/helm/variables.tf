@@ -3,11 +3,21 @@
 variable "region" {
   description = "AWS region of the cluster."
   type        = string
+
+  validation {
+    condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
+    error_message = "region: an AWS region such as eu-central-1."
+  }
 }
 
 variable "cluster_name" {
   description = "The cluster, as `aws eks get-token` knows it."
   type        = string
+
+  validation {
+    condition     = can(regex("^[0-9A-Za-z][0-9A-Za-z_-]{0,99}$", var.cluster_name))
+    error_message = "cluster_name: the name of an EKS cluster."
+  }
 }
 
 variable "cluster_endpoint" {
@@ -97,6 +107,11 @@ variable "namespace" {
   description = "Namespace, made if it is not there."
   type        = string
   default     = "labelbus"
+
+  validation {
+    condition     = can(regex("^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", var.namespace))
+    error_message = "namespace: 1 to 63 lower-case letters, digits and hyphens, a letter or digit at both ends."
+  }
 }
 
 variable "workers" {
@@ -120,6 +135,11 @@ variable "extra_values" {
   description = "Further Helm values as YAML documents; later ones win."
   type        = list(string)
   default     = []
+
+  validation {
+    condition     = alltrue([for document in var.extra_values : can(keys(yamldecode(document)))])
+    error_message = "extra_values: YAML documents, each a map of values."
+  }
 }
 
 variable "timeout_s" {

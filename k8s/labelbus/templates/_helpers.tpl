@@ -18,6 +18,11 @@ app.kubernetes.io/component: {{ .component | quote }}
 
 {{- define "labelbus.labels" -}}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" | quote }}
+{{ include "labelbus.podLabels" . }}
+{{- end -}}
+
+{{/* Without the chart's version: a new chart alone is no reason to roll pods. */}}
+{{- define "labelbus.podLabels" -}}
 {{ include "labelbus.selectorLabels" . }}
 app.kubernetes.io/version: {{ .root.Values.image.tag | default .root.Chart.AppVersion | trunc 63 | quote }}
 app.kubernetes.io/part-of: labelbus
@@ -72,4 +77,35 @@ LABELBUS_{{ upper $name }}: {{ if kindIs "float64" $value }}{{ toJson $value | q
 
 {{- define "labelbus.modelsClaim" -}}
 {{ .Values.models.persistence.existingClaim | default (printf "%s-models" (include "labelbus.fullname" .)) }}
+{{- end -}}
+
+{{/* The series of this release's dispatchers, as the Prometheus operator labels them: (dict "root" $ "metric" name). */}}
+{{- define "labelbus.series" -}}
+{{ .metric }}{namespace="{{ .root.Release.Namespace }}",service="{{ include "labelbus.fullname" .root }}-dispatcher"{{ with .where }},{{ . }}{{ end }}}
+{{- end -}}
+
+{{/* One trigger of KEDA: a metric of all dispatchers, asked of Prometheus, or of each dispatcher. */}}
+{{- define "labelbus.kedaTrigger" -}}
+{{- $keda := .root.Values.worker.keda -}}
+{{- if $keda.prometheusUrl -}}
+- type: prometheus
+  name: {{ .name }}
+  metadata:
+    serverAddress: {{ $keda.prometheusUrl | quote }}
+    query: {{ .query | default (printf "%s(%s)" .over (include "labelbus.series" .)) | quote }}
+    threshold: {{ .target | quote }}
+    # A query without an answer is no reason to take workers away.
+    ignoreNullValues: "false"
+{{- else -}}
+- type: metrics-api
+  name: {{ .name }}
+  metadata:
+    # KEDA takes the Service's name and namespace from it and asks every pod, at the pod's own port.
+    url: http://{{ include "labelbus.fullname" .root }}-dispatcher.{{ .root.Release.Namespace }}.svc:8080/metrics
+    aggregateFromKubeServiceEndpoints: "true"
+    aggregationType: {{ .over }}
+    format: prometheus
+    valueLocation: {{ .metric }}
+    targetValue: {{ .target | quote }}
+{{- end }}
 {{- end -}}

@@ -5,7 +5,7 @@ The numbers 10001 are the user and the group of every labelbus image.
 {{- define "labelbus.podMetadata" -}}
 {{- $values := index .root.Values .component -}}
 labels:
-  {{- include "labelbus.labels" . | nindent 2 }}
+  {{- include "labelbus.podLabels" . | nindent 2 }}
   {{- with $values.podLabels }}
   {{- toYaml . | nindent 2 }}
   {{- end }}

@@ -107,3 +107,49 @@ run "no_workers" {
 
   expect_failures = [var.workers]
 }
+
+run "the_gateway_is_called_as_the_chart_calls_it" {
+  command = plan
+
+  variables {
+    release_name = "team-labelbus"
+  }
+
+  assert {
+    condition     = strcontains(output.next_steps, "deployment/team-labelbus-dispatcher 8080")
+    error_message = "a release whose name has labelbus in it has it once"
+  }
+}
+
+run "another_release" {
+  command = plan
+
+  variables {
+    release_name = "n"
+  }
+
+  assert {
+    condition     = strcontains(output.next_steps, "deployment/n-labelbus-dispatcher 8080")
+    error_message = "any other has it appended"
+  }
+}
+
+run "a_namespace_that_is_none" {
+  command = plan
+
+  variables {
+    namespace = "Label Bus"
+  }
+
+  expect_failures = [var.namespace]
+}
+
+run "values_that_are_none" {
+  command = plan
+
+  variables {
+    extra_values = ["just a sentence"]
+  }
+
+  expect_failures = [var.extra_values]
+}

@@ -1,0 +1,38 @@
+"""How long tasks took, by route: a histogram that costs a fifth of a microsecond a task."""
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from itertools import accumulate
+from typing import Final
+
+import msgspec
+
+from dispatcher.router.model import Route
+
+BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+"""From a hit of a small model to a load from a slow disk behind a long queue."""
+
+
+class Histogram(msgspec.Struct, frozen=True):
+    """`at_most[i]` tasks took at most `BOUNDS_S[i]`, the last is all of them; `sum_s` is their time together."""
+
+    route: str
+    at_most: tuple[int, ...]
+    sum_s: float
+
+
+class Durations:
+    """Counts tasks by route and by how long they took."""
+
+    def __init__(self) -> None:
+        self._counts = {route.value: [0] * (len(BOUNDS_S) + 1) for route in Route}
+        self._sums_s = dict.fromkeys(self._counts, 0.0)
+
+    def observe(self, route: str, seconds: float) -> None:
+        """A task that went this route took so long."""
+        self._counts[route][bisect_left(BOUNDS_S, seconds)] += 1
+        self._sums_s[route] += seconds
+
+    def __iter__(self) -> Iterator[Histogram]:
+        for route, counts in self._counts.items():
+            yield Histogram(route, tuple(accumulate(counts)), self._sums_s[route])
