@@ -32,7 +32,7 @@ from dispatcher.answers import RETRYABLE_CODES, TaskAnswer, TaskRequest, error_o
 from dispatcher.debts import Lost
 from dispatcher.durations import Durations
 from dispatcher.probes import Probes
-from dispatcher.router.model import Assign, Command, Outcome, Reject, TaskSpec, WorkerView
+from dispatcher.router.model import Assign, Command, Outcome, Reason, Reject, TaskSpec, WorkerView
 from dispatcher.router.policy import RouterPolicy
 from dispatcher.router.router import Router
 from dispatcher.settings import DispatcherSettings
@@ -358,7 +358,7 @@ class DispatcherService:
             await self._bus.nc.publish(subject, encode_task(task), reply=reply, headers=headers)
         except nats.errors.Error as exc:
             self._probes.settled(assign.token)
-            self.counts.rejected += 1
+            self.counts.rejected += not flight.future.done()
             self._settle(flight, error=UnavailableError(f"NATS does not take the task: {reason(exc)}"))
             # Nobody will answer it: without an outcome its slot would be taken for good. Not awaited, since what
             # follows may be the same for each task that waits.
@@ -368,7 +368,12 @@ class DispatcherService:
     def _reject(self, reject: Reject) -> None:
         flight = reject.task.item
         assert isinstance(flight, Flight)
-        self.counts.rejected += 1
+        if flight.future.done():  # its deadline passed here, or its client went away, in this very turn of the loop
+            return
+        if reject.reason is Reason.DEADLINE:
+            self.counts.expired += 1
+        else:
+            self.counts.rejected += 1
         error = error_of_reject(reject)
         logger.bind(
             task_id=reject.task.task_id, label=reject.task.label, code=error.code, workers=list(reject.worker_ids)
@@ -376,7 +381,7 @@ class DispatcherService:
         self._settle(flight, error=error, worker_id=",".join(reject.worker_ids))
 
     def _expire(self, flight: Flight) -> None:
-        if flight.future.done():  # answered in this very turn of the loop
+        if flight.future.done():  # answered or refused in this very turn of the loop
             return
         self.counts.expired += 1
         task_id = flight.request.task_id
@@ -410,6 +415,8 @@ class DispatcherService:
         )
         if ok:
             self.counts.answered += 1
+        elif result.error_code == DeadlineError.code:
+            self.counts.expired += 1
         else:
             self.counts.failed += 1
         self.durations.observe(answer.route, self._loop.time() - flight.began)
