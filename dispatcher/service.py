@@ -342,7 +342,7 @@ class DispatcherService:
             await self._bus.nc.publish(subject, encode_task(task), reply=reply, headers=headers)
         except nats.errors.Error as exc:
             self._probes.settled(assign.token)
-            self.counts.rejected += 1
+            self.counts.rejected += not flight.future.done()
             flight.fail(self._loop.time(), UnavailableError(f"NATS does not take the task ({reason(exc)}): try again"))
             # Nobody will answer it: without an outcome its slot would be taken for good. Not awaited, since what
             # follows may be the same for each task that waits.
@@ -352,7 +352,7 @@ class DispatcherService:
     def _reject(self, reject: Reject) -> None:
         flight = reject.task.item
         assert isinstance(flight, Flight)
-        if flight.future.done():  # its deadline passed here in the same turn of the loop
+        if flight.future.done():  # its deadline passed here, or its client went away, in this very turn of the loop
             return
         if reject.reason is Reason.DEADLINE:
             self.counts.expired += 1
@@ -365,7 +365,7 @@ class DispatcherService:
         flight.fail(self._loop.time(), error, worker_id=",".join(reject.worker_ids))
 
     def _expire(self, flight: Flight) -> None:
-        if flight.future.done():  # answered in this very turn of the loop
+        if flight.future.done():  # answered or refused in this very turn of the loop
             return
         self.counts.expired += 1
         task_id = flight.request.task_id
@@ -381,6 +381,8 @@ class DispatcherService:
     def _answer(self, assign: Assign, result: Result) -> None:
         flight = assign.task.item
         assert isinstance(flight, Flight)
+        if flight.future.done():  # its client went away in this very turn of the loop
+            return
         ok = result.status is Status.OK
         answer = TaskAnswer(
             task_id=result.task_id,
@@ -397,6 +399,8 @@ class DispatcherService:
         )
         if ok:
             self.counts.answered += 1
+        elif result.error_code == DeadlineError.code:
+            self.counts.expired += 1
         else:
             self.counts.failed += 1
         self.durations.observe(answer.route, self._loop.time() - flight.began)
