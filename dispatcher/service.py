@@ -2,58 +2,33 @@
 
 import asyncio
 import random
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-import msgspec
 import nats.errors
 from loguru import logger
-from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
 
 from bus.clock import UnixClock
-from bus.codec import decode_result, decode_state, encode_task
+from bus.codec import encode_task
 from bus.connection import Bus
-from bus.errors import (
-    DeadlineError,
-    MalformedError,
-    UnavailableError,
-    WorkerError,
-    reason,
-)
-from bus.messages import Result, Status, Task, WorkerEntry, WorkerState
+from bus.errors import DeadlineError, MalformedError, UnavailableError, WorkerError, reason
+from bus.messages import Result, Status, Task, WorkerEntry
 from bus.owned import end
 from bus.registry import RegistryWatch
 from dispatcher.answers import RETRYABLE_CODES, TaskAnswer, TaskRequest, error_of, error_of_reject
+from dispatcher.counts import Counts
 from dispatcher.debts import Lost
 from dispatcher.durations import Durations
 from dispatcher.flights import Flight, Flights
+from dispatcher.inbox import Inbox
 from dispatcher.probes import Probes
 from dispatcher.router.model import Assign, Command, Outcome, Reason, Reject, TaskSpec, WorkerView
 from dispatcher.router.policy import RouterPolicy
 from dispatcher.router.router import Router
 from dispatcher.settings import DispatcherSettings
+from dispatcher.views import view_of_entry
 
 if TYPE_CHECKING:
     from loguru import Logger
-
-NO_RESPONDERS: Final = "503"
-
-
-class Counts(msgspec.Struct):
-    """What happened since the start; nothing that is dropped or ignored goes uncounted."""
-
-    submitted: int = 0
-    answered: int = 0
-    failed: int = 0
-    rejected: int = 0
-    expired: int = 0
-    cancelled: int = 0
-    retried: int = 0
-    bounced: int = 0
-    late: int = 0
-    lost: int = 0
-    malformed: int = 0
 
 
 class DispatcherService:
@@ -62,7 +37,6 @@ class DispatcherService:
     def __init__(self, bus: Bus, settings: DispatcherSettings, dispatcher_id: str) -> None:
         self._bus = bus
         self._settings = settings
-        self._id = dispatcher_id
         self._loop = asyncio.get_running_loop()
         policy = RouterPolicy(
             mode=settings.policy,
@@ -71,14 +45,16 @@ class DispatcherService:
         )
         self.router: Final = Router(policy, rng=random.Random(), now=self._loop.time())
         self._clock = UnixClock()
-        self._life = f"{self._clock.now_ms():x}-"
         self.flights: Final = Flights(bus, settings, on_due=self._expire)
         self._logs_answers = settings.log_level in ("TRACE", "DEBUG")
+        self.counts: Final = Counts()
+        self.durations: Final = Durations()
+        self._inbox = Inbox(bus, dispatcher_id, f"{self._clock.now_ms():x}", self, self.counts)
         self._watch = RegistryWatch(bus, on_entry=self._entry, on_gone=self._gone, on_reach=self._reach)
         self._probes = Probes(
             bus,
             reply_to=lambda token: bus.subjects.reply(dispatcher_id, token),
-            number_of=self._number,
+            number_of=self._inbox.number_of,
             on_gone=self._gone,
             on_lost=self._lost,
             known=lambda: [view.worker_id for view in self.router.workers()],
@@ -86,17 +62,11 @@ class DispatcherService:
         self._tasks: asyncio.TaskGroup
         self._wake: asyncio.TimerHandle | None = None
         self._wake_at = 0.0
-        self.counts: Final = Counts()
-        self.durations: Final = Durations()
 
     async def run(self, stopping: asyncio.Event, started: asyncio.Event) -> None:
         """Listen until `stopping`; `started` is set once the registry has been read or proved out of reach."""
         async with asyncio.TaskGroup() as self._tasks:
-            subjects = self._bus.subjects
-            subscriptions = [
-                await self._bus.nc.subscribe(subjects.reply(self._id, "*"), cb=self._on_reply),
-                await self._bus.nc.subscribe(subjects.state("*"), cb=self._on_state),
-            ]
+            await self._inbox.open(self._probes)
             background = [
                 self._tasks.create_task(self._watch.run(), name="registry watch"),
                 self._tasks.create_task(self._probes.run(), name="probes"),
@@ -104,8 +74,7 @@ class DispatcherService:
             started.set()
             await stopping.wait()
             await end(*background)
-            for subscription in subscriptions:
-                await _unsubscribe(subscription)
+            await self._inbox.close()
             self.flights.close()
             if self._wake is not None:
                 self._wake.cancel()
@@ -155,97 +124,19 @@ class DispatcherService:
 
     # What the router is told ------------------------------------------------------------------------------------
 
-    def _entry(self, entry: WorkerEntry) -> None:
-        view = WorkerView(
-            worker_id=entry.worker_id,
-            labels=tuple(entry.labels),
-            running=None,
-            slots=entry.slots,
-            window=entry.window,
-            capacity=entry.capacity,
-            draining=entry.state == "draining",
-            task_types=entry.task_types,
-            load_ms={label: held.load_ms for label, held in entry.labels.items()},
-            epoch_ms=entry.epoch_ms,
-            revision=entry.revision,
-        )
-        self._do_soon(self.router.worker_seen(self._loop.time(), view))
+    async def heard_of(self, view: WorkerView) -> None:
+        """A worker said how it is."""
+        await self._do(self.router.worker_seen(self._loop.time(), view))
 
-    def _gone(self, worker_id: str) -> None:
-        logger.bind(worker=worker_id).warning("worker gone")
-        self._do_soon(self.router.worker_gone(self._loop.time(), worker_id))
-        self._probes.forget_worker(worker_id)  # after it: what is lost now must not be sent there again
+    async def bounced(self, number: int, view: WorkerView | None, *, no_responders: bool) -> None:
+        """A worker was busy, or nobody listened."""
+        await self._do(self.router.bounced(self._loop.time(), number, no_responders=no_responders, view=view))
 
-    def _lost(self, lost: Lost) -> None:
-        logger.bind(worker=lost.worker_id).warning("task lost on the way")
-        self.counts.lost += 1
-        self._do_soon(self.router.lost(self._loop.time(), lost.token, lost.worker_id))
-
-    def _reach(self, in_reach: bool) -> None:
-        now = self._loop.time()
-        self._do_soon(self.router.registry_found(now) if in_reach else self.router.registry_lost(now))
-
-    async def _on_state(self, msg: Msg) -> None:
-        try:
-            state = decode_state(msg.data)
-        except MalformedError as exc:
-            self._ignore(msg, exc)
-            return
-        self._probes.heard(state.worker_id)
-        await self._do(self.router.worker_seen(self._loop.time(), _view(state)))
-
-    async def _on_reply(self, msg: Msg) -> None:
-        token = msg.subject.rpartition(".")[2]
-        no_responders = msg.headers is not None and msg.headers.get("Status") == NO_RESPONDERS
-        if token.startswith(Probes.MARK):
-            self._on_probe(token, msg, no_responders)
-            return
-        number = self._number(token)
-        now = self._loop.time()
-        if no_responders:
-            self._probes.settled(number)
-            self.counts.bounced += 1
-            # Just after NATS was away the worker may only need a moment longer than this dispatcher.
-            await self._do(self.router.bounced(now, number, no_responders=not self._bus.unsettled))
-            return
-        try:
-            result = decode_result(msg.data)
-        except MalformedError as exc:
-            self._ignore(msg, exc)
-            await self._unreadable(now, number, exc)
-            return
-        self._probes.settled(number)
-        self._probes.heard(result.worker_id)
-        view = None if result.state is None else _view(result.state)
-        if result.status is Status.BUSY:
-            self.counts.bounced += 1
-            await self._do(self.router.bounced(now, number, no_responders=False, view=view))
-            return
-        await self._finished(now, number, result, view)
-
-    async def _unreadable(self, now: float, token: int, exc: MalformedError) -> None:
-        """A worker answered, and nobody can read what: the task is tried again, if it may be, and fails in the end."""
-        self._probes.settled(token)
-        unread = Outcome(ok=False, label_hit=False, load_ms=0.0, run_ms=0.0, retryable=True)
-        finished = self.router.finished(now, token, unread)
-        assign = finished.assignment
-        if finished.requeued:
-            self.counts.retried += 1
-        elif assign is not None and finished.answer:
-            result = Result(
-                task_id=assign.task.task_id,
-                worker_id=assign.worker_id or "",
-                status=Status.FAILED,
-                error_code=WorkerError.code,
-                error_message=f"the worker's answer cannot be read ({reason(exc)}): is it of another version?",
-            )
-            self._answer(assign, result)
-        await self._do(finished.commands)
-
-    async def _finished(self, now: float, token: int, result: Result, view: WorkerView | None) -> None:
+    async def answered(self, number: int, result: Result, view: WorkerView | None) -> None:
+        """A worker ran a task, or failed at it."""
         finished = self.router.finished(
-            now,
-            token,
+            self._loop.time(),
+            number,
             Outcome(
                 ok=result.status is Status.OK,
                 label_hit=result.label_hit,
@@ -268,29 +159,40 @@ class DispatcherService:
             self._answer(finished.assignment, result)
         await self._do(finished.commands)
 
-    def _number(self, token: str) -> int:
-        """The router's number of an assignment; one that was never given, for a token of an earlier life.
+    async def unreadable(self, number: int, exc: MalformedError) -> None:
+        """A worker answered, and nobody can read what: the task is tried again, if it may be, and fails in the end."""
+        unread = Outcome(ok=False, label_hit=False, load_ms=0.0, run_ms=0.0, retryable=True)
+        finished = self.router.finished(self._loop.time(), number, unread)
+        assign = finished.assignment
+        if finished.requeued:
+            self.counts.retried += 1
+        elif assign is not None and finished.answer:
+            result = Result(
+                task_id=assign.task.task_id,
+                worker_id=assign.worker_id or "",
+                status=Status.FAILED,
+                error_code=WorkerError.code,
+                error_message=f"the worker's answer cannot be read ({reason(exc)}): is it of another version?",
+            )
+            self._answer(assign, result)
+        await self._do(finished.commands)
 
-        A dispatcher that is restarted under its name counts anew, and late results would meet others' tasks.
-        """
-        number = token.removeprefix(self._life)
-        return int(number) if number != token and number.isascii() and number.isdigit() else -1
+    def _entry(self, entry: WorkerEntry) -> None:
+        self._do_soon(self.router.worker_seen(self._loop.time(), view_of_entry(entry)))
 
-    def _on_probe(self, token: str, msg: Msg, no_responders: bool) -> None:
-        if no_responders or self._probes.is_echo(token):
-            self._probes.answered(token, None)
-            return
-        try:
-            state = decode_state(msg.data)
-        except MalformedError as exc:
-            self._ignore(msg, exc)
-            return
-        self._probes.answered(token, state)
-        self._do_soon(self.router.worker_seen(self._loop.time(), _view(state)))
+    def _gone(self, worker_id: str) -> None:
+        logger.bind(worker=worker_id).warning("worker gone")
+        self._do_soon(self.router.worker_gone(self._loop.time(), worker_id))
+        self._probes.forget_worker(worker_id)  # after it: what is lost now must not be sent there again
 
-    def _ignore(self, msg: Msg, exc: MalformedError) -> None:
-        self.counts.malformed += 1
-        logger.bind(subject=msg.subject, reason=reason(exc), malformed=self.counts.malformed).warning("message ignored")
+    def _lost(self, lost: Lost) -> None:
+        logger.bind(worker=lost.worker_id).warning("task lost on the way")
+        self.counts.lost += 1
+        self._do_soon(self.router.lost(self._loop.time(), lost.token, lost.worker_id))
+
+    def _reach(self, in_reach: bool) -> None:
+        now = self._loop.time()
+        self._do_soon(self.router.registry_found(now) if in_reach else self.router.registry_lost(now))
 
     # What the router says ---------------------------------------------------------------------------------------
 
@@ -337,7 +239,7 @@ class DispatcherService:
         subject = subjects.task_any if assign.worker_id is None else subjects.task(assign.worker_id)
         headers = {"traceparent": request.traceparent} if request.traceparent else None
         self._probes.sent(assign.token, assign.worker_id)
-        reply = subjects.reply(self._id, f"{self._life}{assign.token}")
+        reply = self._inbox.reply_to(assign.token)
         try:
             await self._bus.nc.publish(subject, encode_task(task), reply=reply, headers=headers)
         except nats.errors.Error as exc:
@@ -437,25 +339,5 @@ class DispatcherService:
         self._do_soon(self.router.tick(self._loop.time()))
 
 
-def _view(state: WorkerState) -> WorkerView:
-    return WorkerView(
-        worker_id=state.worker_id,
-        labels=state.labels,
-        loading=state.loading,
-        running=state.running,
-        slots=state.slots,
-        window=state.window,
-        capacity=state.capacity,
-        draining=state.draining,
-        epoch_ms=state.epoch_ms,
-        revision=state.revision,
-    )
-
-
 def _log_of(result: Result) -> "Logger":
     return logger.bind(task_id=result.task_id, worker=result.worker_id, attempt=result.attempt)
-
-
-async def _unsubscribe(subscription: Subscription) -> None:
-    with suppress(nats.errors.Error):  # the connection went first
-        await subscription.unsubscribe()

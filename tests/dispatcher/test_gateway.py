@@ -370,7 +370,7 @@ async def listen(gateway: Gateway, subject: str, into: list[str]) -> None:
 
 async def test_garbage_on_every_subject_is_counted_and_tasks_go_on(pool):
     subjects = pool.bus.subjects
-    life = pool.service._life
+    life = pool.service._inbox._life
     kv = await pool.bus.js.key_value(subjects.bucket)
     for payload in GARBAGE:
         for subject in (
@@ -427,7 +427,7 @@ async def test_a_late_result_is_dropped_and_counted(pool):
     result = Result(task_id="t", worker_id="w1", status=Status.OK, output=b'{"late": true}')
     running = pool.begin(task_id="t")
     await pool.gate.next_entered()
-    for token in (f"{pool.service._life}99", "1", "0-1", "-1", ""):
+    for token in (f"{pool.service._inbox._life}99", "1", "0-1", "-1", ""):
         reply = pool.bus.subjects.reply("d1", token) if token else pool.bus.subjects.reply("d1", "²")
         await pool.bus.nc.publish(reply, encode_result(result))
     await until(lambda: pool.service.counts.late == 5)
@@ -442,7 +442,7 @@ async def test_a_result_for_an_earlier_life_of_the_dispatcher_meets_no_task_of_t
     running = first.begin(task_id="old")
     await first.gate.next_entered()
     second = await make_gateway()
-    assert second.service._life != first.service._life
+    assert second.service._inbox._life != first.service._inbox._life
     running.cancel()
     await until(lambda: [view.worker_id for view in second.service.router.workers()] == ["w1"])
     young = second.begin("echo", task_id="young", parameters_json='{"mine": 1}')

@@ -1,0 +1,37 @@
+"""What workers say of themselves, as the router takes it."""
+
+from bus.messages import WorkerEntry, WorkerState
+from dispatcher.router.model import WorkerView
+
+
+def view_of_entry(entry: WorkerEntry) -> WorkerView:
+    """A registry entry: it knows task types and load times, and nothing of what runs just now."""
+    return WorkerView(
+        worker_id=entry.worker_id,
+        labels=tuple(entry.labels),
+        running=None,
+        slots=entry.slots,
+        window=entry.window,
+        capacity=entry.capacity,
+        draining=entry.state == "draining",
+        task_types=entry.task_types,
+        load_ms={label: held.load_ms for label, held in entry.labels.items()},
+        epoch_ms=entry.epoch_ms,
+        revision=entry.revision,
+    )
+
+
+def view_of_state(state: WorkerState) -> WorkerView:
+    """A state, which comes with each answer and when something changes."""
+    return WorkerView(
+        worker_id=state.worker_id,
+        labels=state.labels,
+        loading=state.loading,
+        running=state.running,
+        slots=state.slots,
+        window=state.window,
+        capacity=state.capacity,
+        draining=state.draining,
+        epoch_ms=state.epoch_ms,
+        revision=state.revision,
+    )
