@@ -1,0 +1,159 @@
+"""What the gateway refuses before a task begins."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from tests.dispatcher.conftest import DEADLINE_S, Gateway
+
+pytestmark = pytest.mark.nats
+
+
+def body(**fields: Any) -> bytes:
+    return json.dumps({"task_type": "echo", "label": "a", "parameters_json": "{}", **fields}).encode()
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "code"),
+    [
+        pytest.param(b"", 400, "malformed", id="nothing"),
+        pytest.param(b"{", 400, "malformed", id="no JSON"),
+        pytest.param(b"\xff\xfe", 400, "malformed", id="no text"),
+        pytest.param(b'{"task_type": "\xff"}', 400, "malformed", id="no UTF-8"),
+        pytest.param(body(label="\ud800"), 400, "malformed", id="half a character"),
+        pytest.param(b"[]", 400, "malformed", id="a list"),
+        pytest.param(b"null", 400, "malformed", id="null"),
+        pytest.param(b"[" * 100_000, 400, "malformed", id="nested without end"),
+        pytest.param(b"[" * 100_000 + b"]" * 100_000, 400, "malformed", id="nested deeply"),
+        pytest.param(
+            b'{"task_type":"echo","label":"a","parameters_json":{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}}",
+            400,
+            "malformed",
+            id="parameters nested deeply, as they are",
+        ),
+        pytest.param(body(parameters_json="[" * 100_000 + "]" * 100_000), 400, "malformed", id="nested deeply as text"),
+        pytest.param(b'{"label":"a","parameters_json":"{}"}', 400, "malformed", id="no task type"),
+        pytest.param(b'{"task_type":"echo","parameters_json":"{}"}', 400, "malformed", id="no label"),
+        pytest.param(b'{"task_type":"echo","label":"a"}', 400, "malformed", id="no parameters"),
+        pytest.param(body(task_type=1), 400, "malformed", id="type of the task type"),
+        pytest.param(body(label=["a"]), 400, "malformed", id="type of the label"),
+        pytest.param(body(label=None), 400, "malformed", id="null for a label"),
+        pytest.param(body(parameters_json=1), 400, "malformed", id="type of the parameters"),
+        pytest.param(body(parameters_json=[1]), 400, "malformed", id="parameters that are a list"),
+        pytest.param(body(deadline_ms="soon"), 400, "malformed", id="type of the deadline"),
+        pytest.param(body(deadline_ms=1.5), 400, "malformed", id="half a millisecond"),
+        pytest.param(body(deadline_ms=-1), 400, "malformed", id="before 1970"),
+        pytest.param(body(deadline_ms=10**400), 400, "malformed", id="after the end of the world"),
+        pytest.param(body(retry="no"), 400, "malformed", id="type of retry"),
+        pytest.param(body(parameters_json=""), 400, "malformed", id="parameters that are empty"),
+        pytest.param(body(parameters_json="{'x': 1}"), 400, "malformed", id="parameters that are Python"),
+        pytest.param(body(parameters_json="{} {}"), 400, "malformed", id="parameters twice"),
+        pytest.param(body(parameters_json="NaN"), 400, "malformed", id="not a number"),
+        pytest.param(body(label=""), 400, "bad_name", id="no name"),
+        pytest.param(body(label="../../etc/passwd"), 400, "bad_name", id="a path"),
+        pytest.param(body(label="a b"), 400, "bad_name", id="a space"),
+        pytest.param(body(label="a:b@c"), 400, "bad_name", id="what no key may have"),
+        pytest.param(body(label="a.>"), 400, "bad_name", id="what no subject may have"),
+        pytest.param(body(label="ä"), 400, "bad_name", id="not ASCII"),
+        pytest.param(body(label="x" * 10_000), 400, "bad_name", id="a long label"),
+        pytest.param(body(label="a\r\nX-Evil: 1"), 400, "bad_name", id="a header"),
+        pytest.param(body(task_type="Echo!"), 400, "bad_name", id="a task type that is none"),
+        pytest.param(body(task_id=""), 400, "bad_name", id="an empty id"),
+        pytest.param(body(task_id="x" * 129), 400, "bad_name", id="a long id"),
+        pytest.param(body(task_id="a\r\nX-Evil: 1"), 400, "bad_name", id="an id that is a header"),
+        pytest.param(body(task_id="ä"), 400, "bad_name", id="an id that is not ASCII"),
+        pytest.param(body(task_type="unheard_of"), 404, "unknown_task_type", id="unknown task type"),
+        pytest.param(body(label="unknown/model"), 404, "unknown_model", id="unknown label"),
+        pytest.param(body(label="broken/model"), 502, "load_failed", id="a label that cannot be loaded"),
+        pytest.param(body(deadline_ms=1), 504, "deadline_passed", id="a deadline in the past"),
+        pytest.param(body(task_type="misbehave"), 502, "worker_failed", id="a handler that fails"),
+        pytest.param(
+            body(task_type="misbehave", parameters_json={"how": "handler"}), 502, "worker_failed", id="on purpose"
+        ),
+        pytest.param(
+            body(task_type="misbehave", parameters_json={"how": "large"}), 413, "too_large", id="a large result"
+        ),
+        pytest.param(
+            body(task_type="embed_texts", parameters_json={"texts": []}), 422, "bad_parameters", id="no texts"
+        ),
+        pytest.param(
+            body(task_type="embed_texts", parameters_json={"texts": ["a"] * 10_000}), 422, "bad_parameters", id="10,000"
+        ),
+        pytest.param(
+            body(task_type="embed_texts", parameters_json={"texts": ["a" * 1_000_000]}),
+            422,
+            "bad_parameters",
+            id="1 MB",
+        ),
+        pytest.param(body(task_type="sample_task", parameters_json="[]"), 422, "bad_parameters", id="wrong shape"),
+        pytest.param(body(parameters_json={"x": "a" * 2_000_000}), 413, "too_large", id="more than NATS takes"),
+        pytest.param(body(parameters_json={"x": "a" * 9_000_000}), 413, "too_large", id="over the limit of the body"),
+    ],
+)
+async def test_bad_input_is_refused_with_a_problem_and_tasks_go_on(pool, content, status, code):
+    response = await pool.http.post("/run-task", content=content)
+    problem = await pool.problem(response, status, code)
+    assert "X-Evil" not in response.headers
+    if code != "bad_name":
+        assert response.headers["Labelbus-Task-Id"] == problem["task_id"]
+    assert (await pool.run()).status_code == 200
+    assert len(pool.service.flights) == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/run-task", 405), ("DELETE", "/labels", 405), ("GET", "/", 404), ("POST", "/run-task/x", 404)],
+)
+async def test_paths_and_methods_that_are_not_there_are_problems_too(gateway, method, path, status):
+    code = "method_not_allowed" if status == 405 else "not_found"
+    await gateway.problem(await gateway.http.request(method, path), status, code)
+
+
+async def test_an_id_in_flight_is_a_conflict_and_can_be_used_again_afterwards(pool):
+    running = pool.begin(task_id="twin")
+    await pool.gate.next_entered()
+    problem = await pool.problem(await pool.run(task_id="twin"), 409, "exists")
+    assert problem["task_id"] == "twin"
+    pool.gate.open.set()
+    assert (await running).status_code == 200
+    assert (await pool.run(task_id="twin")).status_code == 200
+
+
+async def raw(gateway: Gateway, *parts: bytes) -> bytes:
+    """What the gateway answers to these bytes, to the end of the connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            for part in parts:
+                writer.write(part)
+                await writer.drain()
+            return await reader.read()
+    except ConnectionResetError:
+        return b"reset"
+    finally:
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        pytest.param(b"X-Long: " + b"x" * 100_000 + b"\r\n", id="one long header"),
+        pytest.param(b"".join(b"X-%d: %s\r\n" % (n, b"x" * 100) for n in range(2_000)), id="many headers"),
+        pytest.param(b"X-Endless: " + b"x" * 1_000_000, id="a header without an end"),
+    ],
+)
+async def test_headers_over_the_limit_are_refused(gateway, head):
+    start = b"GET /health HTTP/1.1\r\nHost: x\r\n"
+    end = b"" if b"Endless" in head else b"\r\n"
+    answer = await raw(gateway, start + head[:60_000], head[60_000:] + end)
+    assert answer == b"reset" or (answer.startswith(b"HTTP/1.1 431 ") and b'"code":"too_large"' in answer)
+    assert (await gateway.http.get("/health")).status_code == 200
+
+
+async def test_what_is_no_http_is_a_problem_as_well(gateway):
+    answer = await raw(gateway, b"HELO there\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"application/problem+json" in answer
+    assert b'"code":"malformed"' in answer

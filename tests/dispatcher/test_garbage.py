@@ -1,0 +1,119 @@
+"""Messages on the bus that nobody should have sent."""
+
+import json
+from typing import Any
+
+import pytest
+
+from bus.codec import encode_result, encode_state
+from bus.messages import Result, Status, WorkerState
+from tests.dispatcher.conftest import until
+
+pytestmark = pytest.mark.nats
+
+GARBAGE = [b"", b"\x00", b"\xff" * 50, b"{}", b"\x0a\x80", b"GET / HTTP/1.1\r\n\r\n", bytes(range(256)) * 20]
+
+
+def body(**fields: Any) -> bytes:
+    return json.dumps({"task_type": "echo", "label": "a", "parameters_json": "{}", **fields}).encode()
+
+
+async def test_garbage_on_every_subject_is_counted_and_tasks_go_on(pool):
+    subjects = pool.bus.subjects
+    life = pool.service._inbox._life
+    kv = await pool.bus.js.key_value(subjects.bucket)
+    for payload in GARBAGE:
+        for subject in (
+            subjects.state("w1"),
+            subjects.state("x"),
+            subjects.reply("d1", f"{life}1"),
+            subjects.reply("d1", "x"),
+            subjects.reply("d1", "p-w1"),
+            subjects.reply("d1", "9" * 1_000),
+        ):
+            await pool.bus.nc.publish(subject, payload)
+        await kv.put("worker.w9", payload or b" ")
+        await kv.put("worker.w1.x", payload or b" ")
+        await kv.put("nonsense", payload or b" ")
+    await pool.bus.nc.publish(subjects.reply("d1", "p-"), headers={"Status": "503"})
+    await pool.bus.nc.publish(subjects.reply("d1", "x"), headers={"Status": "503"})
+    await pool.bus.settle()
+    await until(lambda: pool.service.counts.malformed == 6 * len(GARBAGE))
+    await until(lambda: pool.service._watch.malformed == len(GARBAGE))
+    assert (await pool.http.get("/workers")).json() == {"workers": ["w1"]}
+    assert (await pool.run()).status_code == 200
+
+
+@pytest.mark.parametrize(("retry", "runs"), [(True, 3), (False, 1)])
+async def test_an_answer_that_cannot_be_read_is_tried_again_and_then_told_at_once(pool, monkeypatch, retry, runs):
+    service = pool.workers["w1"].service
+    sent = []
+
+    async def nonsense(msg, payload):
+        sent.append(msg.reply)
+        await service._bus.nc.publish(msg.reply, b"\xff\xff")
+
+    monkeypatch.setattr(service, "_send", nonsense)
+    problem = await pool.problem(await pool.run(task_id="t", retry=retry), 502, "worker_failed")
+    assert (problem["task_id"], problem["worker"]) == ("t", "w1")
+    assert "cannot be read" in problem["detail"]
+    assert len(sent) == runs
+    assert pool.service.counts.malformed == runs
+    assert pool.service.counts.retried == runs - 1
+    monkeypatch.undo()
+    assert (await pool.run()).status_code == 200
+
+
+async def test_a_state_that_claims_the_impossible_harms_nobody(pool):
+    wild = WorkerState(worker_id="liar", slots=0, capacity=0, running=2**32 - 1, epoch_ms=2**62, revision=2**63)
+    await pool.bus.nc.publish(pool.bus.subjects.state("liar"), encode_state(wild))
+    await pool.bus.settle()
+    await until(lambda: len(pool.service.router.workers()) == 2)
+    for _ in range(3):
+        assert (await pool.run()).status_code == 200
+
+
+async def test_a_late_result_is_dropped_and_counted(pool):
+    result = Result(task_id="t", worker_id="w1", status=Status.OK, output=b'{"late": true}')
+    running = pool.begin(task_id="t")
+    await pool.gate.next_entered()
+    for token in (f"{pool.service._inbox._life}99", "1", "0-1", "-1", ""):
+        reply = pool.bus.subjects.reply("d1", token) if token else pool.bus.subjects.reply("d1", "²")
+        await pool.bus.nc.publish(reply, encode_result(result))
+    await until(lambda: pool.service.counts.late == 5)
+    assert not running.done()
+    pool.gate.open.set()
+    assert (await running).json() == {"task": "t"}
+
+
+async def test_a_result_for_an_earlier_life_of_the_dispatcher_meets_no_task_of_this_one(make_gateway):
+    first = await make_gateway()
+    await first.add_worker()
+    running = first.begin(task_id="old")
+    await first.gate.next_entered()
+    second = await make_gateway()
+    assert second.service._inbox._life != first.service._inbox._life
+    running.cancel()
+    await until(lambda: [view.worker_id for view in second.service.router.workers()] == ["w1"])
+    young = second.begin("echo", task_id="young", parameters_json='{"mine": 1}')
+    await until(lambda: "young" in second.service.flights)
+    first.gate.open.set()
+    assert (await young).json() == {"mine": 1}
+    await until(lambda: second.service.counts.late == 1)
+
+
+async def test_what_nats_does_not_take_is_503_and_costs_no_slot(pool, monkeypatch):
+    import nats.errors
+
+    publish = pool.component.bus.nc.publish
+
+    async def full(subject: str, *args: Any, **kwargs: Any) -> None:
+        if ".task." in subject:
+            raise nats.errors.OutboundBufferLimitError
+        await publish(subject, *args, **kwargs)
+
+    monkeypatch.setattr(pool.component.bus.nc, "publish", full)
+    for _ in range(3):
+        await pool.problem(await pool.run(), 503, "unavailable")
+    monkeypatch.setattr(pool.component.bus.nc, "publish", publish)
+    assert (await pool.run()).status_code == 200
