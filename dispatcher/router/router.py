@@ -5,6 +5,7 @@ import random
 from bus.errors import ConflictError
 from dispatcher.router.books import Books
 from dispatcher.router.labels import Label, Pending
+from dispatcher.router.lineup import LineUp
 from dispatcher.router.matching import Matcher
 from dispatcher.router.model import Command, Finished, Outcome, Reason, TaskSpec, WorkerView
 from dispatcher.router.policy import RouterPolicy
@@ -26,6 +27,7 @@ class Router:
         self._books = Books(policy, rng, now)
         self._matcher = Matcher(self._books)
         self._spread = Spread(self._books) if policy.mode == "random" else None
+        self._line_up = LineUp(self._books.tasks, within_s=policy.line_up_s, look_s=policy.line_up_look_s)
         self._registry = True
 
     # ── tasks ──
@@ -171,6 +173,8 @@ class Router:
         while (subject := books.timers.due(now)) is not None:
             if isinstance(subject, Worker):
                 self._look_at_worker(now, subject)
+            elif isinstance(subject, LineUp):
+                self._line_up_again(now, subject.due(now))
             elif isinstance(subject, Pending) and self._is_for_any(subject) and not _late(subject, now):
                 (self._spread or self._matcher).drop(now, subject)
                 self._wait(now, subject)
@@ -187,7 +191,7 @@ class Router:
     @property
     def waiting(self) -> int:
         """Tasks that wait for a worker."""
-        return self._books.waiting
+        return self._books.waiting + len(self._line_up.held())
 
     @property
     def running(self) -> int:
@@ -409,8 +413,7 @@ class Router:
         orphans = list(worker.own) if restarted else []
         tasks = [task for token in orphans if (task := self._lose(token, worker.worker_id)) is not None]
         lost = self._update(now, worker, view)
-        for task in tasks:
-            self._wait(now, task)
+        self._line_up_again(now, self._line_up.hold(now, tasks))
         self._use(now, worker)
         self._offer(now, lost)
         if not books.pool.live:
@@ -504,23 +507,31 @@ class Router:
         """
         books = self._books
         labels = list(worker.labels)
-        tasks = []
+        tasks, suspects = [], []
         for token, assignment in list(worker.own.items()):
             if bounced is not None and token > bounced and assignment.task.spec.retry:
                 books.take_back(token)
                 if not assignment.task.cancelled:
                     tasks.append(assignment.task)
             elif (task := self._lose(token, worker.worker_id)) is not None:
-                tasks.append(task)
+                suspects.append(task)
         books.detach(worker)
         books.pool.remove(worker)
         if books.pool.mix_changed:
             self._sort_anew(now)
         for task in tasks:
             self._wait(now, task)
+        self._line_up_again(now, self._line_up.hold(now, suspects))
         self._offer(now, labels)
         if not books.pool.live:
             self._flush(now)
+
+    def _line_up_again(self, now: float, tasks: list[Pending]) -> None:
+        """These may go on; others that were lost with them wait until it is their turn."""
+        for task in tasks:
+            self._wait(now, task)
+        if self._line_up.look_at:
+            self._books.timers.set(self._line_up.look_at, self._line_up)
 
     def _sort_anew(self, now: float) -> None:
         """The pool's mix of task types changed: each waiting task goes to the queue that it belongs to now."""
