@@ -1,7 +1,8 @@
 """Workers come, speak, rest and go: what each of that means for the tasks."""
 
 from dispatcher.router.books import Books
-from dispatcher.router.labels import Label
+from dispatcher.router.labels import Label, Pending
+from dispatcher.router.lineup import LineUp
 from dispatcher.router.matching import Matcher
 from dispatcher.router.model import WorkerView
 from dispatcher.router.sharing import Sharing
@@ -20,6 +21,12 @@ class Fleet:
         self._tasks = tasks
         self._queue = queue
         self._sharing = Sharing(books)
+        self._line_up = LineUp(books.tasks, within_s=self._policy.line_up_s, look_s=self._policy.line_up_look_s)
+
+    @property
+    def held_back(self) -> int:
+        """Tasks that were lost together, and wait until it is their turn."""
+        return len(self._line_up.held())
 
     def seen(self, now: float, view: WorkerView) -> None:
         """A worker says how it is; it may be a new one, or a new process under the name of one that ended."""
@@ -35,8 +42,7 @@ class Fleet:
         orphans = list(worker.own) if restarted else []
         tasks = [task for token in orphans if (task := self._tasks.lose(token, worker.worker_id)) is not None]
         lost = self._update(now, worker, view)
-        for task in tasks:
-            self._tasks.wait(now, task)
+        self._go_on(now, self._line_up.hold(now, tasks))
         self._use(now, worker)
         self.offer(now, lost)
         if not books.pool.live:
@@ -90,19 +96,20 @@ class Fleet:
         """
         books = self._books
         labels = list(worker.labels)
-        tasks = []
+        tasks, suspects = [], []
         for token, assignment in list(worker.own.items()):
             if bounced is not None and token > bounced and assignment.task.spec.retry:
                 books.take_back(token)
                 if not assignment.task.cancelled:
                     tasks.append(assignment.task)
             elif (task := self._tasks.lose(token, worker.worker_id)) is not None:
-                tasks.append(task)
+                suspects.append(task)
         books.detach(worker)
         books.pool.remove(worker)
         self._sort_anew(now)
         for task in tasks:
             self._tasks.wait(now, task)
+        self._go_on(now, self._line_up.hold(now, suspects))
         self.offer(now, labels)
         if not books.pool.live:
             self._tasks.flush(now)
@@ -135,12 +142,23 @@ class Fleet:
             self._sharing.believe(worker, 0)
         self._use(now, worker, news=False)
 
+    def call_up(self, now: float) -> None:
+        """The time to look at tasks that were lost together has come."""
+        self._go_on(now, self._line_up.due(now))
+
     def offer(self, now: float, labels: list[Label]) -> None:
         """Each of the labels lost a holder: somebody else may have to load it."""
         if isinstance(self._queue, Matcher):
             for label in labels:
                 if label.count:
                     self._queue.offer(now, label)
+
+    def _go_on(self, now: float, tasks: list[Pending]) -> None:
+        """These may go on; others that were lost with them wait until it is their turn."""
+        for task in tasks:
+            self._tasks.wait(now, task)
+        if self._line_up.look_at:
+            self._books.timers.set(self._line_up.look_at, self._line_up)
 
     def _update(self, now: float, worker: Worker, view: WorkerView) -> list[Label]:
         if view.epoch_ms == worker.epoch_ms:

@@ -16,6 +16,10 @@ class RouterPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Runs of a task that fails retryably, lost ones counted."""
     max_worker_losses: int = 2
     """Times that a task may be lost, with its worker or on the way, before it is given up."""
+    line_up_s: float = 2.0
+    """Tasks that were lost with one worker go on one at a time: all of them within this time …"""
+    line_up_look_s: float = 0.01
+    """… and each so soon after the one before has ended."""
     max_bounces: int = 1000
     """BUSY answers to one task before it is told that the queue is full, if it has also waited …"""
     max_bounced_s: float = 60.0

@@ -8,6 +8,7 @@ from dispatcher.router.books import Books
 from dispatcher.router.fleet import Fleet
 from dispatcher.router.labels import Label, Pending
 from dispatcher.router.learning import infer_labels, learn
+from dispatcher.router.lineup import LineUp
 from dispatcher.router.matching import Matcher
 from dispatcher.router.model import Command, Finished, Outcome, TaskSpec, WorkerUse, WorkerView
 from dispatcher.router.policy import RouterPolicy
@@ -163,6 +164,8 @@ class Router:
         while (subject := books.timers.due(now)) is not None:
             if isinstance(subject, Worker):
                 self._fleet.look(now, subject)
+            elif isinstance(subject, LineUp):
+                self._fleet.call_up(now)
             else:
                 self._tasks.look(now, subject)
         return books.take_out()
@@ -176,7 +179,7 @@ class Router:
     @property
     def waiting(self) -> int:
         """Tasks that wait for a worker."""
-        return self._books.waiting
+        return self._books.waiting + self._fleet.held_back
 
     @property
     def running(self) -> int:

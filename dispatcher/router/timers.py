@@ -3,9 +3,10 @@
 from heapq import heapify, heappop, heappush
 
 from dispatcher.router.labels import Label, Pending
+from dispatcher.router.lineup import LineUp
 from dispatcher.router.workers import Worker
 
-Subject = Label | Pending | Worker
+Subject = Label | LineUp | Pending | Worker
 _Entry = tuple[float, int, Subject]
 
 

@@ -9,7 +9,7 @@ from tests.reliability.pool import LABELS
 
 pytestmark = [pytest.mark.nats, pytest.mark.e2e, pytest.mark.timeout(1200)]
 
-TASKS = int(os.environ.get("LABELBUS_FLAT_TASKS", "20000"))
+TASKS = int(os.environ.get("LABELBUS_FLAT_TASKS", "10000"))
 WARM = 4_000
 AT_ONCE = 12
 MAY_GROW_MB = 20.0
