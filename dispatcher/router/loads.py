@@ -38,7 +38,7 @@ class Loads:
         """Have the worker load the label that gains most for the time it takes, if that pays."""
         books = self._books
         prices = self._prices
-        if self._restricted and self._restricted.serve_load(now, worker):
+        if self._restricted.count and self._restricted.serve_load(now, worker):
             return True
         best, benefit = self._best_for(now, worker)
         if best is None:
@@ -58,7 +58,7 @@ class Loads:
 
     def serve_aged(self, now: float, worker: Worker) -> bool:
         """Have the worker load a label that reached the age limit, whatever else there is to do."""
-        if self._restricted and self._restricted.serve_load(now, worker, now - self._books.policy.age_limit_s):
+        if self._restricted.count and self._restricted.serve_load(now, worker, now - self._books.policy.age_limit_s):
             return True
         label = self._age.due(now, worker)
         if label is None:
