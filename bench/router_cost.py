@@ -1,7 +1,8 @@
 """What a decision of the router costs: microseconds an event, at pools of several sizes (`just bench-router`).
 
 The pool is kept as a busy one is: 8 labels a worker, ten labels for each worker, all workers at work, and a queue of
-tasks that wait. Each step ends one task and submits another, as in a pool that keeps up; Zipf popularity.
+tasks that wait. Each step ends one task and submits another, as in a pool that keeps up; Zipf popularity. Before them
+comes the way of a task that waits for nothing: one worker with slots to spare, which holds the only label.
 """
 
 import gc
@@ -11,6 +12,7 @@ import platform
 import random
 import sys
 import time
+from collections import deque
 from heapq import heappop, heappush
 from pathlib import Path
 
@@ -126,18 +128,51 @@ def measure(workers: int, *, events: int, seed: int = 1) -> list[Cost]:
         pool.step()
     waiting = sum(pool.waits) // len(pool.waits)
     return [
-        Cost(
-            workers=workers,
-            labels=labels,
-            waiting=waiting,
-            event=event,
-            events=len(times),
-            median_us=_quantile(times, 0.5),
-            p99_us=_quantile(times, 0.99),
-            mean_us=sum(times) / len(times),
-        )
+        _cost(workers, labels, waiting, event, times)
         for event, times in (("submit", pool.submits), ("finished", pool.finishes))
     ]
+
+
+def measure_hits(*, events: int, in_flight: int = 32) -> list[Cost]:
+    """Time tasks that hit at once, and their results, on one worker with 256 slots; timers are asked for as well."""
+    router = Router(RouterPolicy(), rng=random.Random(1))
+    view = WorkerView(worker_id="w", labels=("a",), slots=256, epoch_ms=1)
+    router.worker_seen(0.0, view)
+    flying: deque[Command] = deque()
+    submits: list[float] = []
+    finishes: list[float] = []
+    gc.collect()
+    for number in range(events + in_flight):
+        now = number * 1e-3
+        spec = TaskSpec(task_id=str(number), task_type="task", label="a", deadline=now + 60.0)
+        began = time.perf_counter_ns()
+        flying += router.submit(now, spec)
+        router.next_wake()
+        submits.append((time.perf_counter_ns() - began) / 1e3)
+        if len(flying) <= in_flight:
+            continue
+        done = flying.popleft()
+        assert isinstance(done, Assign)
+        told = msgspec.structs.replace(view, running=len(flying), revision=number)
+        outcome = Outcome(ok=True, label_hit=True, load_ms=0.0, run_ms=0.1, view=told, worker_id="w")
+        began = time.perf_counter_ns()
+        router.finished(now, done.token, outcome)
+        router.next_wake()
+        finishes.append((time.perf_counter_ns() - began) / 1e3)
+    return [_cost(1, 1, 0, "submit", submits[in_flight:]), _cost(1, 1, 0, "finished", finishes)]
+
+
+def _cost(workers: int, labels: int, waiting: int, event: str, times: list[float]) -> Cost:
+    return Cost(
+        workers=workers,
+        labels=labels,
+        waiting=waiting,
+        event=event,
+        events=len(times),
+        median_us=_quantile(times, 0.5),
+        p99_us=_quantile(times, 0.99),
+        mean_us=sum(times) / len(times),
+    )
 
 
 def _quantile(values: list[float], q: float) -> float:
@@ -159,19 +194,19 @@ def main(workers: str, events: int, quick: bool, json_file: Path | None) -> None
     table = Table(title=f"Router: time per event, Python {platform.python_version()}, {platform.machine()}")
     for column in ("workers", "labels", "waiting", "event", "median µs", "p99 µs", "mean µs"):
         table.add_column(column, justify="left" if column == "event" else "right")
-    costs: list[Cost] = []
+    costs = measure_hits(events=events)
     for size in sizes:
-        for cost in measure(size, events=events):
-            costs.append(cost)
-            table.add_row(
-                f"{cost.workers:,}",
-                f"{cost.labels:,}",
-                f"{cost.waiting:,}",
-                cost.event,
-                f"{cost.median_us:.1f}",
-                f"{cost.p99_us:.1f}",
-                f"{cost.mean_us:.1f}",
-            )
+        costs += measure(size, events=events)
+    for cost in costs:
+        table.add_row(
+            f"{cost.workers:,}",
+            f"{cost.labels:,}",
+            f"{cost.waiting:,}",
+            cost.event,
+            f"{cost.median_us:.1f}",
+            f"{cost.p99_us:.1f}",
+            f"{cost.mean_us:.1f}",
+        )
     (Console() if sys.stdout.isatty() else Console(width=110)).print(table)
     if json_file is not None:
         json_file.write_text(json.dumps(msgspec.to_builtins(costs), indent=2) + "\n")

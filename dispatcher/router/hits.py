@@ -57,7 +57,7 @@ class Hits:
                     continue
                 oldest = label.oldest
                 best = label
-        if self._restricted and self._restricted.serve_hit(now, worker, oldest):
+        if self._restricted.count and self._restricted.serve_hit(now, worker, oldest):
             return True
         if best is None:
             return False

@@ -5,6 +5,7 @@ import math
 from dispatcher.router.affinity import Prices
 from dispatcher.router.age import AgeLimit
 from dispatcher.router.books import Books
+from dispatcher.router.candidates import LEAST_LOAD_S
 from dispatcher.router.labels import Label
 from dispatcher.router.model import Route
 from dispatcher.router.restricted import Restricted
@@ -26,7 +27,7 @@ class Loads:
         if label.count:
             benefit = self._prices.benefit(label, now)
             if benefit > -math.inf:
-                self._books.candidates.put(label, benefit / label.count - now)
+                self._books.candidates.put(label, benefit / label.count - now, self._books.load_s(label))
 
     def offer(self, now: float, label: Label) -> None:
         """Load the label on free workers as long as that pays; otherwise look again when it would."""
@@ -34,10 +35,10 @@ class Loads:
             pass
 
     def serve(self, now: float, worker: Worker) -> bool:
-        """Have the worker load the label that gains most, if that pays."""
+        """Have the worker load the label that gains most for the time it takes, if that pays."""
         books = self._books
         prices = self._prices
-        if self._restricted and self._restricted.serve_load(now, worker):
+        if self._restricted.count and self._restricted.serve_load(now, worker):
             return True
         best, benefit = self._best_for(now, worker)
         if best is None:
@@ -57,7 +58,7 @@ class Loads:
 
     def serve_aged(self, now: float, worker: Worker) -> bool:
         """Have the worker load a label that reached the age limit, whatever else there is to do."""
-        if self._restricted and self._restricted.serve_load(now, worker, now - self._books.policy.age_limit_s):
+        if self._restricted.count and self._restricted.serve_load(now, worker, now - self._books.policy.age_limit_s):
             return True
         label = self._age.due(now, worker)
         if label is None:
@@ -83,18 +84,22 @@ class Loads:
         return True
 
     def _best_for(self, now: float, worker: Worker) -> tuple[Label | None, float]:
+        """The label that gains most for each second of its load, as in Smith's rule for jobs on a machine."""
+        books = self._books
         best: Label | None = None
-        most = -math.inf
-        for label in self._books.candidates.tops():
+        most = gain = -math.inf
+        for label in books.candidates.tops():
             benefit = self._prices.benefit(label, now)
-            if benefit > most:
+            rank = benefit / max(books.load_s(label), LEAST_LOAD_S)
+            if rank > most:
                 if label in worker.labels:
                     continue
-                most = benefit
+                most = rank
+                gain = benefit
                 best = label
             elif benefit == -math.inf:
                 label.version += 1
-        return best, most
+        return best, gain
 
     def _start(self, now: float, label: Label, worker: Worker, evict: Label | None, *, aged: bool = False) -> None:
         books = self._books

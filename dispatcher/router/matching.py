@@ -54,7 +54,7 @@ class Matcher:
     def drop(self, now: float, task: Pending) -> None:
         """A waiting task is not wanted any more."""
         self._books.waiting -= 1
-        if not self._restricted or not self._restricted.drop(task):
+        if not self._restricted.count or not self._restricted.drop(task):
             task.label.drop(task)
             self._loads.enter(now, task.label)
 

@@ -1,4 +1,7 @@
-"""What goes into the router and what comes out. Times of events are seconds of one monotonic clock."""
+"""What goes into the router and what comes out. Times of events are seconds of one monotonic clock.
+
+What is made once a task, and can be in no cycle, is left out of garbage collection (`gc=False`).
+"""
 
 import enum
 from collections.abc import Mapping
@@ -43,7 +46,7 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True):
     item: object = None
 
 
-class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
+class WorkerView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A worker as it describes itself at (`epoch_ms`, `revision`); an older view than the last is ignored.
 
     `running` None and `task_types` None leave what is known of them as it is: a registry entry does not say
@@ -80,7 +83,7 @@ class WorkerUse(msgspec.Struct, frozen=True, kw_only=True):
     draining: bool
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A worker's answer to an assignment. `retryable` is for failures that another worker may not have."""
 
     ok: bool
@@ -124,7 +127,7 @@ class Reject(msgspec.Struct, frozen=True, kw_only=True):
 Command = Assign | Reject
 
 
-class Finished(msgspec.Struct, frozen=True, kw_only=True):
+class Finished(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a result meant. The service answers the task only if `answer` is true.
 
     `assignment` is None for a token that is no longer known: the task went on without this worker.

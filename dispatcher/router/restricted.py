@@ -32,16 +32,14 @@ class Restricted:
         self._books = books
         self._prices = prices
         self._lanes: dict[str, _Lane] = {}
-        self._count = 0
-
-    def __bool__(self) -> bool:
-        return self._count > 0
+        self.count = 0
+        """Tasks that wait here."""
 
     def push(self, task: Pending) -> None:
         """Let the task wait; one that came back goes before those that arrived after it."""
         lane = self._lanes.setdefault(task.spec.task_type, _Lane())
         task.waiting = True
-        self._count += 1
+        self.count += 1
         for queue in (lane.by_label.setdefault(task.label, deque()), lane.by_age):
             if queue and task.arrived < queue[-1].arrived:
                 queue.insert(next(i for i, other in enumerate(queue) if other.arrived > task.arrived), task)
@@ -114,7 +112,7 @@ class Restricted:
         for task in tasks:
             task.waiting = False
         self._lanes.clear()
-        self._count = 0
+        self.count = 0
         return tasks
 
     def _start(self, now: float, task: Pending, worker: Worker) -> None:
@@ -129,7 +127,7 @@ class Restricted:
 
     def _remove(self, lane: _Lane, task: Pending) -> None:
         task.waiting = False
-        self._count -= 1
+        self.count -= 1
         lane.by_age.remove(task)
         queue = lane.by_label[task.label]
         queue.remove(task)

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from bench.router_cost import measure
+from bench.router_cost import measure, measure_hits
 from bench.sim.__main__ import main
 from bench.sim.bounds import bound, clairvoyant
 from bench.sim.engine import Simulation
@@ -159,7 +159,10 @@ def test_the_command_names_what_it_does_not_know():
     assert "no workload 'Z'" in result.output
 
 
-def test_the_cost_is_measured_for_both_kinds_of_event():
-    costs = measure(10, events=50)
-    assert [cost.event for cost in costs] == ["submit", "finished"]
-    assert all(cost.median_us > 0 and cost.events == 50 for cost in costs)
+@pytest.mark.parametrize(
+    "costs", [lambda: measure(10, events=50), lambda: measure_hits(events=50)], ids=["busy", "hits"]
+)
+def test_the_cost_is_measured_for_both_kinds_of_event(costs):
+    found = costs()
+    assert [cost.event for cost in found] == ["submit", "finished"]
+    assert all(cost.median_us > 0 and cost.events == 50 for cost in found)

@@ -316,7 +316,7 @@ class AnyOrder(RuleBasedStateMachine):
         flying = [command.task.task_id for command in self.flying.values() if command.task.task_id in self.open]
         assert len(flying) == len(set(flying))
         waiting = [task.spec.task_id for task in self.router._books.tasks.values() if task.waiting]
-        held = [task.spec.task_id for task in self.router._line_up.held()]
+        held = [task.spec.task_id for task in self.router._fleet._line_up.held()]
         assert sorted(flying + waiting + held) == sorted(self.open)
         assert self.router.waiting == len(waiting) + len(held)
         assert self.router.running == len(self.flying)
