@@ -53,6 +53,7 @@ async def serve(component: Component, settings: DispatcherSettings) -> None:
             port=settings.http_port,
             http=HttpProtocol,
             loop="none",
+            ws="none",
             lifespan="off",
             proxy_headers=False,  # nobody here asks who the client is
             access_log=False,

@@ -157,3 +157,22 @@ async def test_what_is_no_http_is_a_problem_as_well(gateway):
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b"application/problem+json" in answer
     assert b'"code":"malformed"' in answer
+
+
+async def test_who_asks_for_a_websocket_is_answered_over_http(gateway):
+    upgrade = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "eA==",
+    }
+    answer = await gateway.http.get("/health", headers=upgrade)
+    assert (answer.status_code, answer.json()) == (200, {"message": "OK"})
+
+
+async def test_requests_that_come_in_one_piece_are_answered_in_their_order(gateway):
+    request = b"GET /health HTTP/1.1\r\nHost: x\r\n%s\r\n"
+    last = b"GET /labels HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    answer = await raw(gateway, (request % b"") * 2 + last)
+    assert answer.count(b"HTTP/1.1 200 OK") == 3
+    assert answer.endswith(b"\r\n\r\n{}")
