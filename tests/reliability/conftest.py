@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.converter.conftest import tiny_model
 from tests.reliability.pool import Pool
 from tests.worker.conftest import repository, triton_files, write_entry
 
-__all__ = ["repository", "tiny_model", "triton_files", "write_entry"]
+__all__ = ["repository", "triton_files", "write_entry"]
 
 
 @pytest.fixture
