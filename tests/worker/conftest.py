@@ -1,6 +1,7 @@
-"""Entries of a model repository made with `onnx.helper`: real graphs, no torch."""
+"""Running workers, and entries of a model repository made with `onnx.helper`: real graphs, no torch."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from bus.connection import Bus, connect
 from bus.model_repository import ModelEntry, ModelInfo
+from bus.settings import BusSettings
+from tests.worker.serving import MakeWorker, Worker
 from worker.local_triton.files import LocalTritonFiles, find_local_triton
+from worker.settings import WorkerSettings
 
 Array = npt.NDArray[Any]
 
@@ -153,3 +158,24 @@ def text_entry() -> dict[str, Any]:
 def wrong_output_config() -> str:
     """For `write_entry`: a configuration with an output that the embedding graph has not."""
     return EMBEDDING_CONFIG.format(dim=DIM, max_batch_size=MAX_BATCH_SIZE).replace("sentence_embedding", "other")
+
+
+@pytest.fixture
+async def make_worker(bus: Bus, settings: BusSettings) -> AsyncIterator[MakeWorker]:
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def make(**fields: Any) -> Worker:
+            own = await stack.enter_async_context(connect(settings, name="worker"))
+            asked = {**msgspec.structs.asdict(settings), "worker_id": "w", "heartbeat_s": 60.0, **fields}
+            worker = Worker(bus, own, WorkerSettings(**asked))
+            await worker.start()
+            stack.push_async_callback(worker.stop)
+            return worker
+
+        yield make
+
+
+@pytest.fixture
+async def worker(make_worker: MakeWorker) -> Worker:
+    made: Worker = await make_worker()
+    return made
