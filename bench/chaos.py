@@ -20,6 +20,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from bench.chaos_faults import ChaosStack, Done, Fault, choose
 from bench.chaos_load import Load, Outcome
 from bench.chaos_report import Verdict, plot, table_of, verdict
+from bench.console import wide_console
 from bench.results import new_folder, this_machine, write_results
 from bus.command import settings_command
 from labelbus.stack.settings import StackSettings
@@ -156,7 +157,7 @@ def run(settings: ChaosSettings) -> int:
     results = new_folder(settings.results, "chaos")
     write_results(results / "chaos.json", settings=settings, machine=machine, results=result)
     plot(result.outcomes, result.faults, results / "chaos.svg")
-    Console().print(table_of(result.verdict, result.faults))
+    wide_console().print(table_of(result.verdict, result.faults))
     console.print(f"{results}/chaos.json, {results}/chaos.svg")
     if not result.whole:
         console.print("at the end not every dispatcher knew every worker")

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from bench.arrivals import Planned, closed_loop, open_loop, popularity
 from bench.bound import bounds
+from bench.console import wide_console
 from bench.labels import copy_entry
 from bench.live_report import comparison, gain, plot_live, published_lines
 from bench.producers import Asked, Producers, Work
@@ -177,7 +178,7 @@ async def the_work(settings: LiveSettings, client: AsyncClient, console: Console
 
 def run(settings: LiveSettings) -> int:
     """Measure, print, and write the results; the exit status."""
-    console = Console(highlight=False)
+    console = wide_console()
     machine = this_machine()
     policies: tuple[Literal["affinity", "random"], ...] = (
         ("random", "affinity") if settings.compare else (settings.policy,)

@@ -18,6 +18,7 @@ from msgspec import Meta
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from bench.console import wide_console
 from bench.cpu import cpu_s
 from bench.generator import Generator, load_generator
 from bench.http_load import Leg
@@ -154,7 +155,7 @@ async def measure(settings: PathSettings, console: Console) -> list[Measured]:
 
 def run(settings: PathSettings) -> int:
     """Measure, print, and write the results; the exit status."""
-    console = Console(highlight=False)
+    console = wide_console()
     machine = this_machine()
     measured = asyncio.run(measure(settings, console))
     rows = summarise(measured)

@@ -13,8 +13,8 @@ from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
-from rich.console import Console
 
+from bench.console import wide_console
 from bench.generator import load_generator
 from bench.http_load import Leg, LegResult
 from bench.path import SLOTS, TASK
@@ -61,7 +61,7 @@ async def load(settings: ProfileSettings, file: Path) -> LegResult:
 
 def run(settings: ProfileSettings) -> int:
     """Profile and print; the exit status."""
-    console = Console(highlight=False)
+    console = wide_console()
     file = new_folder(settings.results, "profile") / "dispatcher.pstats"
     with console.status(f"{settings.seconds:g} s of load …"):
         result = asyncio.run(load(settings, file))

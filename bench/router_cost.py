@@ -10,7 +10,6 @@ import itertools
 import json
 import platform
 import random
-import sys
 import time
 from collections import deque
 from heapq import heappop, heappush
@@ -18,9 +17,9 @@ from pathlib import Path
 
 import click
 import msgspec
-from rich.console import Console
 from rich.table import Table
 
+from bench.console import wide_console
 from bench.sim.workload import zipf
 from dispatcher.router import Assign, Command, Outcome, Router, RouterPolicy, TaskSpec, WorkerView
 
@@ -207,7 +206,7 @@ def main(workers: str, events: int, quick: bool, json_file: Path | None) -> None
             f"{cost.p99_us:.1f}",
             f"{cost.mean_us:.1f}",
         )
-    (Console() if sys.stdout.isatty() else Console(width=110)).print(table)
+    wide_console().print(table)
     if json_file is not None:
         json_file.write_text(json.dumps(msgspec.to_builtins(costs), indent=2) + "\n")
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import click
 import msgspec
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from bench.console import wide_console
 from bench.sim.bounds import bound
 from bench.sim.engine import Simulation
 from bench.sim.policies import POLICIES, SINGLE
@@ -89,7 +89,7 @@ def main(
     out: Path | None,
 ) -> None:
     """Run what was asked for, print the table, write the folder."""
-    console = Console() if sys.stdout.isatty() else Console(width=110)
+    console = wide_console()
     try:
         chosen = _chosen(policies, POLICIES, "policy")
         numbers = [int(seed) for seed in seeds.split(",")][: 1 if quick else None]
