@@ -15,7 +15,7 @@ import time
 import traceback
 from collections import deque
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import msgspec
 import nats.errors
@@ -31,7 +31,7 @@ from bus.settings import BusSettings
 from bus.streams import ensure_log_stream
 
 if TYPE_CHECKING:
-    from loguru import Message, Record
+    from loguru import FormatFunction, Message, Record
 
 BUFFER_RECORDS: Final = 20_000
 """Some minutes of a busy worker, about 10 MB: what a restart of NATS must not cost."""
@@ -215,9 +215,28 @@ def _json_safe(value: object) -> object:
     return str(value)[:MAX_FIELD_CHARS]
 
 
-def _text_format(component: str, component_id: str) -> str:
-    return (
+def text_of_fields(fields: dict[str, object]) -> str:
+    """The fields of a record as JSON, at a fifth of the price of `repr`; nothing if there are none."""
+    if not fields:
+        return ""
+    try:
+        return _encode_fields(fields).decode()
+    except (TypeError, UnicodeError):  # a key, or half a surrogate, that is no JSON
+        return repr(fields)
+
+
+_encode_fields = msgspec.json.Encoder(enc_hook=str).encode
+
+
+def _text_format(component: str, component_id: str) -> "FormatFunction":
+    line = (
         "<green>{time:HH:mm:ss.SSS}</green> <level>{level: <7}</level> "
         f"<cyan>{component}/{component_id}</cyan> "
-        "{message} <dim>{extra}</dim>"
+        "{message} <dim>{fields}</dim>\n{exception}"
     )
+
+    def text(record: "Record") -> str:
+        cast("dict[str, object]", record)["fields"] = text_of_fields(record["extra"])
+        return line
+
+    return text

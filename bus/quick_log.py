@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from bus.logs import LEVELS, LogShipper, rfc3339
+from bus.logs import LEVELS, LogShipper, rfc3339, text_of_fields
 from bus.messages import LogRecord
 from bus.settings import BusSettings
 
@@ -60,7 +60,7 @@ class QuickLog:
 
     def _text(self, unix_s: float, event: str, fields: dict[str, object]) -> str:
         clock = f"{_local_second(int(unix_s))}.{int(unix_s % 1 * 1000):03}"
-        return f"{clock} INFO    {self._component}/{self._component_id} {event} {fields}"
+        return f"{clock} INFO    {self._component}/{self._component_id} {event} {text_of_fields(fields)}"
 
 
 @functools.lru_cache(maxsize=8)

@@ -1,12 +1,13 @@
 import asyncio
 import contextlib
+from pathlib import Path
 
 import pytest
 from loguru import logger
 
 from bus.codec import decode_record
 from bus.connection import connect
-from bus.logs import LogShipper, to_record
+from bus.logs import LogShipper, set_up_logging, text_of_fields, to_record
 from bus.streams import ensure_log_stream
 from tests.conftest import own_bus
 
@@ -111,3 +112,24 @@ def test_what_is_no_json_becomes_text_and_long_text_is_cut():
     assert record.fields["odd"] == "{1, 2}"
     assert len(record.event) == 4000
     assert len(str(record.fields["long"])) == 4000
+
+
+def test_text_has_the_fields_as_json_and_the_traceback(settings, capsys):
+    set_up_logging(settings, component="worker", component_id="w-1")
+    logger.bind(task_id="t-1", reason="{no} <field>", path=Path("a")).info("task <b>{lost}</b>")
+    assert capsys.readouterr().err.split(" ", 1)[1] == (
+        'INFO    worker/w-1 task <b>{lost}</b> {"task_id":"t-1","reason":"{no} <field>","path":"a"}\n'
+    )
+    try:
+        raise ValueError("such a pity")
+    except ValueError:
+        logger.exception("failed")
+    assert capsys.readouterr().err.rstrip().endswith("ValueError: such a pity")
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [({}, ""), ({"a": 1}, '{"a":1}'), ({"a": "\ud800"}, "{'a': '\\ud800'}"), ({"a": {1.5: 2}}, '{"a":{"1.5":2}}')],
+)
+def test_whatever_the_fields_are_there_is_a_text_of_them(fields, text):
+    assert text_of_fields(fields) == text
