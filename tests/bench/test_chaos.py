@@ -81,7 +81,7 @@ async def test_a_relay_that_is_cut_is_silent_and_forwards_what_it_held_up_when_i
 @pytest.mark.timeout(240)
 async def test_a_short_run_loses_nothing_and_leaves_a_report(tmp_path):
     chaos = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bench.chaos", "--minutes", "0.5", "--seed", "3", "--pause-s", "2"),
+        *(sys.executable, "-m", "bench.chaos", "--minutes", "1", "--seed", "3", "--pause-s", "2"),
         *("--results", str(tmp_path)),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
