@@ -128,6 +128,15 @@ CASES: dict[str, Case] = {
     "eks in high availability": Case(files=("eks", "ha")),
     "eks with gpus": Case(files=("eks", "gpu")),
     "eks with gpus in high availability": Case(files=("eks", "ha", "gpu"), release="n"),
+    "gpus by the flag": Case(
+        values={
+            "triton": {"gpu": {"enabled": True, "nodeSelector": {"pool": "gpu"}}},
+            "worker": {
+                "nodeSelector": {"kubernetes.io/arch": "amd64"},
+                "tolerations": [{"key": "spot", "operator": "Exists"}],
+            },
+        }
+    ),
     "nats elsewhere": Case(values=EXTERNAL_NATS),
     "nats elsewhere with credentials": Case(
         values={"nats": {"enabled": False, "url": "tls://a:4222, tls://b:4222", "auth": {"credsSecret": "creds"}}},

@@ -145,6 +145,16 @@ def test_gpus_go_to_triton_and_the_pod_goes_where_they_are(chart: Chart) -> None
     assert "cpu" in pod["initContainers"][0]["resources"]["requests"]
 
 
+def test_the_flag_for_gpus_alone_sends_workers_where_they_are_and_nobody_else(chart: Chart) -> None:
+    release = chart.render(CASES["gpus by the flag"])
+    pod = template(release, "worker")["spec"]
+    assert pod["initContainers"][0]["resources"]["limits"]["nvidia.com/gpu"] == 1
+    assert pod["nodeSelector"] == {"kubernetes.io/arch": "amd64", "pool": "gpu"}
+    assert [each["key"] for each in pod["tolerations"]] == ["spot", "nvidia.com/gpu"]
+    assert "tolerations" not in template(release, "dispatcher")["spec"]
+    assert "tolerations" not in template(chart.render(CASES["defaults"]), "worker")["spec"]
+
+
 def test_kind_opens_the_published_port(chart: Chart) -> None:
     service = chart.render(CASES["kind"]).one("Service", "dispatcher")["spec"]
     assert (service["type"], service["ports"][0]["nodePort"]) == ("NodePort", 30080)

@@ -25,6 +25,13 @@ annotations:
 
 {{- define "labelbus.podSpec" -}}
 {{- $values := index .root.Values .component -}}
+{{- $nodeSelector := $values.nodeSelector -}}
+{{- $tolerations := $values.tolerations -}}
+{{- $gpu := .root.Values.triton.gpu -}}
+{{- if and (eq .component "worker") $gpu.enabled }}
+{{- $nodeSelector = merge (dict) $nodeSelector $gpu.nodeSelector }}
+{{- $tolerations = concat $tolerations $gpu.tolerations }}
+{{- end }}
 serviceAccountName: {{ include "labelbus.fullname" .root }}-{{ .component }}
 automountServiceAccountToken: false
 enableServiceLinks: false
@@ -46,11 +53,11 @@ imagePullSecrets:
 {{- with $values.priorityClassName }}
 priorityClassName: {{ . | quote }}
 {{- end }}
-{{- with $values.nodeSelector }}
+{{- with $nodeSelector }}
 nodeSelector:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with $values.tolerations }}
+{{- with $tolerations }}
 tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
