@@ -216,7 +216,7 @@ def _json_safe(value: object) -> object:
 
 
 def text_of_fields(fields: dict[str, object]) -> str:
-    """The fields of a record as JSON, at a fifth of the price of `repr`; nothing if there are none."""
+    """The fields of a record as JSON, at a quarter of the price of `repr`; nothing if there are none."""
     if not fields:
         return ""
     try:

@@ -10,7 +10,6 @@ import msgspec
 from bus.connection import Bus
 from bus.errors import ConflictError, DeadlineError, LabelbusError, OverloadedError, TooLargeError
 from dispatcher.answers import TaskAnswer, TaskRequest
-from dispatcher.deadlines import Deadline, Deadlines
 from dispatcher.router.model import Assign
 from dispatcher.settings import DispatcherSettings
 
@@ -25,7 +24,7 @@ class Flight(msgspec.Struct):
     future: asyncio.Future[TaskAnswer]
     began: float
     deadline: float
-    due: Deadline["Flight"] | None = None
+    expiry: asyncio.TimerHandle | None = None
     last: Assign | None = None
 
     def answer(self, answer: TaskAnswer) -> None:
@@ -55,9 +54,6 @@ class Flights:
         self._on_due = on_due
         self._loop = asyncio.get_running_loop()
         self._flights: dict[str, Flight] = {}
-        self._deadlines: Deadlines[Flight] = Deadlines()
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = 0.0
         self.held_bytes = 0
 
     def __len__(self) -> int:
@@ -75,17 +71,15 @@ class Flights:
         self._check(request)
         now = self._loop.time()
         flight = Flight(request, self._loop.create_future(), now, now + self._timeout_s(request))
-        flight.due = self._deadlines.add(flight.deadline, flight)
-        if self._timer is None or flight.deadline < self._timer_at:
-            self._set_timer()
+        flight.expiry = self._loop.call_at(flight.deadline, self._on_due, flight)
         self._flights[request.task_id] = flight
         self.held_bytes += len(request.parameters)
         return flight
 
     def end(self, flight: Flight) -> None:
         """Let a task go."""
-        if flight.due is not None:
-            self._deadlines.over(flight.due)
+        if flight.expiry is not None:
+            flight.expiry.cancel()
         del self._flights[flight.request.task_id]
         self.held_bytes -= len(flight.request.parameters)
 
@@ -94,11 +88,6 @@ class Flights:
         flight = self._flights.get(task_id)
         if flight is not None:
             flight.future.cancel()
-
-    def close(self) -> None:
-        """No deadline passes from now on."""
-        if self._timer is not None:
-            self._timer.cancel()
 
     def _check(self, request: TaskRequest) -> None:
         if request.task_id in self._flights:
@@ -124,19 +113,6 @@ class Flights:
         if not request.deadline_ms:
             return self._settings.task_timeout_s
         return min((request.deadline_ms - _unix_ms()) / 1000, self._settings.max_timeout_s)
-
-    def _set_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        due = self._deadlines.next_due()
-        self._timer = None if due is None else self._loop.call_at(due, self._look)
-        self._timer_at = due or 0.0
-
-    def _look(self) -> None:
-        for flight in self._deadlines.due(self._loop.time()):
-            self._on_due(flight)
-        self._timer = None
-        self._set_timer()
 
 
 def _unix_ms() -> int:

@@ -75,7 +75,6 @@ class DispatcherService:
             await stopping.wait()
             await end(*background)
             await self._inbox.close()
-            self.flights.close()
             if self._wake is not None:
                 self._wake.cancel()
 

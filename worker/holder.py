@@ -209,7 +209,7 @@ class LabelHolder:
 
 
 class _Using:
-    """A label in use: an asynccontextmanager would do, at four times the price of all that a hit costs here."""
+    """A label in use: an asynccontextmanager would do, at four times the price."""
 
     __slots__ = ("_evict_hint", "_holder", "_label", "_lease")
 

@@ -13,9 +13,8 @@ CONTINUE: Final = b"HTTP/1.1 100"
 class OneSegment(asyncio.Transport):
     """A transport that holds the head of a response back until its body, or its end, comes.
 
-    Uvicorn writes them one after the other, and uvloop makes a system call and a segment of each write: 5 µs more
-    here, and a client that is woken twice (docs/performance.md). A body that comes in parts takes the head with its
-    first one.
+    Uvicorn writes them one after the other, and uvloop makes a system call and a segment of each write; the client is
+    woken twice (docs/performance.md). A body that comes in parts takes the head with its first one.
     """
 
     def __init__(self, transport: asyncio.Transport) -> None:
