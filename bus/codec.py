@@ -4,6 +4,7 @@ Whatever bytes come in, `decode_*` gives a whole, checked message or raises `Mal
 """
 
 import math
+from collections.abc import Sequence
 from typing import Final, TypeVar
 
 import msgspec
@@ -71,16 +72,16 @@ def decode_task(data: bytes) -> Task:
             evict_label=message.evict_label and normalise_label(message.evict_label),
             sent_ms=message.sent_ms,
             route=message.route[:MAX_ROUTE_CHARS],
-            waited_ms=message.waited_ms,
-            expected_ms=message.expected_ms,
+            waited_ms=_duration(message.waited_ms),
+            expected_ms=_duration(message.expected_ms),
         )
-    except BadNameError as exc:
+    except (BadNameError, ValueError) as exc:
         raise MalformedError(f"Task: {exc}") from exc
 
 
 def encode_result(result: Result) -> bytes:
     """A `Result` as protobuf bytes."""
-    return pb.Result(
+    message = pb.Result(
         task_id=result.task_id,
         worker_id=result.worker_id,
         status=result.status,  # type: ignore[arg-type]  # protoc types an enum's numbers as a class
@@ -92,9 +93,11 @@ def encode_result(result: Result) -> bytes:
         load_ms=result.load_ms,
         run_ms=result.run_ms,
         evicted_label=result.evicted_label,
-        state=None if result.state is None else _state_to_pb(result.state),
         attempt=result.attempt,
-    ).SerializeToString()
+    )
+    if result.state is not None:
+        _fill(message.state, result.state)  # where it stands: one made apart would be copied
+    return message.SerializeToString()
 
 
 def decode_result(data: bytes) -> Result:
@@ -124,7 +127,9 @@ def decode_result(data: bytes) -> Result:
 
 def encode_state(state: WorkerState) -> bytes:
     """A `WorkerState` as protobuf bytes."""
-    return _state_to_pb(state).SerializeToString()
+    message = pb.WorkerState()
+    _fill(message, state)
+    return message.SerializeToString()
 
 
 def decode_state(data: bytes) -> WorkerState:
@@ -220,25 +225,27 @@ def _parse(message: M, data: bytes, name: str) -> M:
 
 
 def _duration(ms: float) -> float:
-    if not (math.isfinite(ms) and ms >= 0):
+    if not 0.0 <= ms < math.inf:
         raise ValueError(f"{ms} is not a duration in milliseconds")
     return ms
 
 
-def _state_to_pb(state: WorkerState) -> pb.WorkerState:
-    return pb.WorkerState(
-        worker_id=state.worker_id,
-        epoch_ms=state.epoch_ms,
-        revision=state.revision,
-        labels=state.labels,
-        loading=state.loading,
-        running=state.running,
-        slots=state.slots,
-        capacity=state.capacity,
-        window=state.window,
-        draining=state.draining,
-        owed=None if state.owed is None else pb.Owed(tokens=state.owed),
-    )
+def _fill(message: pb.WorkerState, state: WorkerState) -> None:
+    message.worker_id = state.worker_id
+    message.epoch_ms = state.epoch_ms
+    message.revision = state.revision
+    if state.labels:
+        message.labels.extend(state.labels)
+    if state.loading:
+        message.loading.extend(state.loading)
+    message.running = state.running
+    message.slots = state.slots
+    message.capacity = state.capacity
+    message.window = state.window
+    message.draining = state.draining
+    if state.owed is not None:
+        message.owed.tokens.extend(state.owed)
+        message.owed.SetInParent()
 
 
 def _state_from_pb(message: pb.WorkerState) -> WorkerState:
@@ -246,8 +253,8 @@ def _state_from_pb(message: pb.WorkerState) -> WorkerState:
         worker_id=check_worker_id(message.worker_id),
         epoch_ms=message.epoch_ms,
         revision=message.revision,
-        labels=tuple(map(normalise_label, message.labels)),
-        loading=tuple(map(normalise_label, message.loading)),
+        labels=_labels(message.labels),
+        loading=_labels(message.loading),
         running=message.running,
         slots=message.slots,
         capacity=message.capacity,
@@ -255,3 +262,7 @@ def _state_from_pb(message: pb.WorkerState) -> WorkerState:
         draining=message.draining,
         owed=tuple(message.owed.tokens) if message.HasField("owed") else None,
     )
+
+
+def _labels(names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(map(normalise_label, names[:])) if names else ()  # a list is walked faster than what protobuf has

@@ -14,6 +14,7 @@ import threading
 import time
 import traceback
 from collections import deque
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, cast
 
@@ -53,11 +54,9 @@ def set_up_logging(settings: BusSettings, *, component: str, component_id: str) 
     logger.remove()
     logger.configure(extra={})
     if settings.log_format == "json":
-        encode = msgspec.json.Encoder().encode
 
         def write(message: "Message") -> None:
-            record = to_record(message.record, component, component_id)
-            sys.stderr.buffer.write(encode(record) + b"\n")
+            sys.stderr.buffer.write(encode_records([to_record(message.record, component, component_id)]) + b"\n")
             sys.stderr.buffer.flush()
 
         logger.add(write, level=settings.log_level)
@@ -77,9 +76,9 @@ def to_record(record: "Record", component: str, component_id: str) -> LogRecord:
         level=record["level"].name,
         component=component,
         id=component_id,
-        event=record["message"][:MAX_FIELD_CHARS],
-        fields={key: _json_safe(value) for key, value in record["extra"].items()},
-        error=error[-MAX_ERROR_CHARS:],
+        event=_json_text(record["message"][:MAX_FIELD_CHARS]),
+        fields={_json_text(key): _json_safe(value) for key, value in record["extra"].items()},
+        error=_json_text(error[-MAX_ERROR_CHARS:]),
     )
 
 
@@ -94,11 +93,6 @@ def _second_utc(unix_s: int) -> str:
     return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def log_event(event: str, **fields: object) -> None:
-    """One record of level INFO by way of loguru."""
-    logger.bind(**fields).info(event)
-
-
 class LogShipper:
     """Ships log records to the stream. Run `run()` as an owned task; `add()` never waits and never raises."""
 
@@ -107,7 +101,7 @@ class LogShipper:
         self._component = component
         self._component_id = component_id
         self._subject = bus.subjects.log(component, component_id)
-        self._buffer: deque[LogRecord] = deque()
+        self._buffer: deque[bytes] = deque()
         self._limit = buffer_records
         self._wake = asyncio.Event()
         self._empty = asyncio.Event()
@@ -122,14 +116,13 @@ class LogShipper:
 
     def sink(self, message: "Message") -> None:
         """A loguru sink."""
-        self.add(to_record(message.record, self._component, self._component_id))
+        self.add([encode_records([to_record(message.record, self._component, self._component_id)])])
 
-    def add(self, record: LogRecord) -> None:
-        """Ship this record some time soon, or count it as dropped; callable from any thread."""
-        if len(self._buffer) >= self._limit:
-            self.dropped += 1
-            return
-        self._buffer.append(record)
+    def add(self, lines: Sequence[bytes]) -> None:
+        """Ship these records, encoded, some time soon, or count them as dropped; callable from any thread."""
+        room = max(0, self._limit - len(self._buffer))
+        self.dropped += max(0, len(lines) - room)
+        self._buffer.extend(lines[:room])
         if threading.get_ident() == self._thread:
             self._rouse()
         else:
@@ -165,7 +158,7 @@ class LogShipper:
         size = 0
         limit = min(BATCH_BYTES, self._bus.max_payload_bytes // 2)
         while self._buffer and size < limit:
-            line = encode_records([self._buffer.popleft()])
+            line = self._buffer.popleft()
             size += len(line) + 1
             batch.append(line)
         return batch
@@ -211,8 +204,13 @@ def _json_safe(value: object) -> object:
     if isinstance(value, list | tuple):
         return [_json_safe(item) for item in value[:100]]
     if isinstance(value, dict):
-        return {str(key): _json_safe(item) for key, item in list(value.items())[:100]}
-    return str(value)[:MAX_FIELD_CHARS]
+        return {_json_text(str(key)): _json_safe(item) for key, item in list(value.items())[:100]}
+    return _json_text(str(value)[:MAX_FIELD_CHARS])
+
+
+def _json_text(text: str) -> str:
+    """The text, but half surrogates, which are no JSON, as their escapes."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def text_of_fields(fields: dict[str, object]) -> str:

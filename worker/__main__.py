@@ -21,8 +21,8 @@ def run(settings: WorkerSettings) -> int:
 
     async def main(component: Component) -> None:
         runtime = make_runtime(settings)
-        log_task = component.quick_log.event
-        service = WorkerService(component.bus, settings, worker_id, runtime, task_types, log_task=log_task)
+        log = component.quick_log.add
+        service = WorkerService(component.bus, settings, worker_id, runtime, task_types, log_completed=log)
         await service.run(component.stopping, component.ready)
 
     return run_component(settings, component="worker", component_id=worker_id, main=main)

@@ -95,7 +95,7 @@ class LabelCache:
             raise ValueError("a worker holds at least one label")
         self.capacity: Final = capacity
         self._held: dict[str, Held] = {}
-        self._listed: dict[State, tuple[str, ...]] = {}
+        self._listing: tuple[tuple[str, ...], tuple[str, ...]] | None = None
         self._leases = 0
 
     def acquire(self, now: float, label: str, *, evict_hint: str = "") -> Acquired:
@@ -178,12 +178,15 @@ class LabelCache:
         self._remove(label)
         return True
 
-    def labels(self, state: State = State.READY) -> tuple[str, ...]:
-        """The labels in this state, in the order in which they were taken up."""
-        listed = self._listed.get(state)  # asked with every answer, changed with every load
-        if listed is None:
-            listed = self._listed[state] = tuple(held.label for held in self._held.values() if held.state is state)
-        return listed
+    def labels(self, *states: State) -> tuple[str, ...]:
+        """The labels in these states, in the order in which they were taken up."""
+        return tuple(held.label for held in self._held.values() if held.state in states)
+
+    def listing(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The labels that are ready, and those on their way: told with every answer, changed with every load."""
+        if self._listing is None:
+            self._listing = self.labels(State.READY), self.labels(State.LOADING, State.WAITING)
+        return self._listing
 
     def held(self, label: str) -> Held | None:
         """What is known of a label that is in the cache."""
@@ -202,17 +205,17 @@ class LabelCache:
     def _begin(self, now: float, label: str, state: State) -> int:
         self._leases += 1
         held = self._held[label] = Held(label, state, self._leases, users=1)
-        self._listed.clear()
+        self._listing = None
         held.used(now)
         return held.lease
 
     def _move(self, held: Held, state: State) -> None:
         held.state = state
-        self._listed.clear()
+        self._listing = None
 
     def _remove(self, label: str) -> None:
         self._held.pop(label, None)
-        self._listed.clear()
+        self._listing = None
 
     def _victim(self, now: float, hint: str) -> Held | None:
         idle = [held for held in self._held.values() if held.state is State.READY and held.users == 0]

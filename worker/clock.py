@@ -51,5 +51,6 @@ class SenderClocks:
         if age_ms >= FORGET_MS:
             least.before = least.now if age_ms < 2 * FORGET_MS else seen
             least.now, least.began_ms = seen, now_ms
-        least.now = min(least.now, seen)
-        return min(least.before, least.now)
+        if seen < least.now:
+            least.now = seen
+        return min(least.now, least.before)

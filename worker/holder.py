@@ -1,10 +1,10 @@
-"""Labels as tasks use them: `async with holder.use(label)` has it loaded, once, whoever else asks for it."""
+"""Labels as tasks use them: `with await holder.acquire(label)` has it loaded, once, whoever else asks for it."""
 
 import asyncio
 import time
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
-from typing import Final
+from functools import partial
+from typing import Final, Self
 
 import msgspec
 from loguru import logger
@@ -18,13 +18,19 @@ BACKOFF_MOST_S: Final = 60.0
 
 
 class Use(msgspec.Struct, frozen=True, kw_only=True):
-    """How a task came by its label; times are milliseconds. `lease` is the cache's."""
+    """A label in use until the end of a `with` block, and how the task came by it; times are milliseconds."""
 
+    release: Callable[[], None]
     hit: bool
-    lease: int
     wait_ms: float
-    load_ms: float
-    evicted: str
+    load_ms: float = 0.0
+    evicted: str = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
 
 
 class Backoff(msgspec.Struct, frozen=True):
@@ -61,14 +67,6 @@ class LabelHolder:
         self._backoff: dict[str, Backoff] = {}
         self._changed = asyncio.Event()
 
-    def use(self, label: str, *, evict_hint: str = "") -> AbstractAsyncContextManager[Use]:
-        """The label, loaded, and safe from eviction until the end of the block.
-
-        Raises what the load raised: `UnknownModelError`, `LoadError`, `RuntimeUnavailableError`. A label whose load
-        failed is not tried again for a while that doubles from one second to a minute.
-        """
-        return _Using(self, label, evict_hint)
-
     def close(self) -> None:
         """Give up the loads under way: who waits for them gets a `RuntimeUnavailableError`."""
         for load in self._loading:
@@ -88,18 +86,21 @@ class LabelHolder:
         if self.cache.expire(label):
             self._tasks.create_task(self._drop(label), name=f"drop {label}")
 
-    async def acquire(self, label: str, evict_hint: str) -> Use:
-        """What `use` does at its beginning; `released` is its end."""
-        asked = time.monotonic()
+    async def acquire(self, label: str, *, evict_hint: str = "") -> Use:
+        """The label, loaded, and safe from eviction until it is released.
+
+        Raises what the load raised: `UnknownModelError`, `LoadError`, `RuntimeUnavailableError`. A label whose load
+        failed is not tried again for a while that doubles from one second to a minute.
+        """
+        asked = now = time.monotonic()
         while True:
-            now = time.monotonic()
             self._refuse_if_backing_off(now, label)
             match self.cache.acquire(now, label, evict_hint=evict_hint):
                 case Hit(lease):
-                    return Use(hit=True, lease=lease, wait_ms=(now - asked) * 1000, load_ms=0.0, evicted="")
+                    return Use(release=partial(self._release, label, lease), hit=True, wait_ms=(now - asked) * 1000)
                 case Join(lease):
                     await self._loaded(label, lease)
-                    return self._loaded_use(lease, asked, now)
+                    return self._loaded_use(label, lease, asked, now)
                 case Load(evict, lease):
                     done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
                     self._loads[label] = done
@@ -108,13 +109,20 @@ class LabelHolder:
                     load.add_done_callback(self._loading.discard)
                     self._on_change()
                     await self._loaded(label, lease)
-                    return self._loaded_use(lease, asked, now, evicted=evict or "")
+                    return self._loaded_use(label, lease, asked, now, evicted=evict or "")
                 case Full():
                     self._changed.clear()
                     await self._changed.wait()
+                    now = time.monotonic()
 
-    def _loaded_use(self, lease: int, asked: float, began: float, *, evicted: str = "") -> Use:
-        return Use(hit=False, lease=lease, wait_ms=(began - asked) * 1000, load_ms=_since_ms(began), evicted=evicted)
+    def _loaded_use(self, label: str, lease: int, asked: float, began: float, *, evicted: str = "") -> Use:
+        return Use(
+            release=partial(self._release, label, lease),
+            hit=False,
+            wait_ms=(began - asked) * 1000,
+            load_ms=_since_ms(began),
+            evicted=evicted,
+        )
 
     async def _loaded(self, label: str, lease: int) -> None:
         """Wait for the load under way. Its failure is everybody's; a cancelled waiter gives up its use."""
@@ -122,7 +130,7 @@ class LabelHolder:
         try:
             await asyncio.shield(load)
         except asyncio.CancelledError:
-            load.add_done_callback(lambda done: None if done.exception() else self.released(label, lease))
+            load.add_done_callback(lambda done: None if done.exception() else self._release(label, lease))
             raise
 
     async def _load(self, label: str, evict: str | None, done: asyncio.Future[None]) -> None:
@@ -198,7 +206,7 @@ class LabelHolder:
         if backoff is not None and now < backoff.until:
             raise LoadError(f"{backoff.error} (tried {backoff.failures} times; next in {backoff.until - now:.0f} s)")
 
-    def released(self, label: str, lease: int) -> None:
+    def _release(self, label: str, lease: int) -> None:
         """One user less."""
         if self.cache.release(label, lease):
             self._tasks.create_task(self._drop(label), name=f"drop {label}")
@@ -206,25 +214,6 @@ class LabelHolder:
 
     def _rouse(self) -> None:
         self._changed.set()
-
-
-class _Using:
-    """A label in use: an asynccontextmanager would do, at four times the price."""
-
-    __slots__ = ("_evict_hint", "_holder", "_label", "_lease")
-
-    def __init__(self, holder: LabelHolder, label: str, evict_hint: str) -> None:
-        self._holder = holder
-        self._label = label
-        self._evict_hint = evict_hint
-
-    async def __aenter__(self) -> Use:
-        use = await self._holder.acquire(self._label, self._evict_hint)
-        self._lease = use.lease
-        return use
-
-    async def __aexit__(self, *_: object) -> None:
-        self._holder.released(self._label, self._lease)
 
 
 def _since_ms(start: float) -> float:

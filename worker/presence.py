@@ -78,12 +78,13 @@ class Presence:
 
     def state(self) -> WorkerState:
         """The worker as it is now."""
+        ready, on_their_way = self._cache.listing()
         return WorkerState(
             worker_id=self._worker_id,
             epoch_ms=self._epoch_ms,
             revision=self._revision,
-            labels=self._cache.labels(State.READY),
-            loading=self._cache.labels(State.LOADING) + self._cache.labels(State.WAITING),
+            labels=ready,
+            loading=on_their_way,
             running=self.occupied,
             slots=self._slots,
             window=self._window,
@@ -187,11 +188,13 @@ class Presence:
 
     def _tell_soon(self, interval_s: float) -> None:
         """Publish when `interval_s` has passed since the last time: at once, if it has."""
-        now = time.monotonic()
         due = self._told_at + interval_s
+        if self._tell is not None and self._tell_at <= due:
+            return
+        now = time.monotonic()
         if due <= now:
             self._tell_now()
-        elif self._tell is None or self._tell_at > due:
+        else:
             if self._tell is not None:
                 self._tell.cancel()
             self._tell_at = due  # uvloop's handle of a timer that is due within a millisecond does not tell when

@@ -168,6 +168,10 @@ def test_times_that_are_no_durations_are_malformed():
     for bad in (-1.0, float("nan"), float("inf")):
         with pytest.raises(MalformedError):
             codec.decode_result(codec.encode_result(Result(task_id="a", worker_id="w", status=Status.OK, run_ms=bad)))
+        with pytest.raises(MalformedError):
+            codec.decode_task(
+                codec.encode_task(Task(task_id="a", task_type="t", label="l", parameters=b"", waited_ms=bad))
+            )
 
 
 def test_a_person_can_read_a_registry_entry():

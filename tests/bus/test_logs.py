@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from loguru import logger
 
-from bus.codec import decode_record
+from bus.codec import decode_record, encode_records
 from bus.connection import connect
 from bus.logs import LogShipper, set_up_logging, text_of_fields, to_record
 from bus.streams import ensure_log_stream
@@ -105,11 +105,13 @@ def test_what_is_no_json_becomes_text_and_long_text_is_cut():
     seen = []
     sink = logger.add(lambda message: seen.append(to_record(message.record, "c", "i")))
     try:
-        logger.bind(odd={1, 2}, long="x" * 100_000, nested={"a": object}).info("e" * 100_000)
+        logger.bind(odd={1, 2}, long="x" * 100_000, half="\ud800", nested={"a": object}).info("e" * 100_000)
     finally:
         logger.remove(sink)
     (record,) = seen
     assert record.fields["odd"] == "{1, 2}"
+    assert record.fields["half"] == "\\ud800"
+    assert decode_record(encode_records([record])) == record
     assert len(record.event) == 4000
     assert len(str(record.fields["long"])) == 4000
 

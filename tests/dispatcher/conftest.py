@@ -79,7 +79,7 @@ class Worker:
         self.bus = own
         self._gate = gate
         types = {**task_types_of([embed_texts, infer, sample_task]), **gate.task_types()}
-        self.service = WorkerService(own, settings, settings.id, Runtime(0), types)
+        self.service = WorkerService(own, settings, settings.id, Runtime(0), types, log_completed=print)
         self.stopping = asyncio.Event()
         self.ready = asyncio.Event()
         self.running = asyncio.create_task(self.service.run(self.stopping, self.ready))

@@ -15,6 +15,7 @@ from bus.codec import decode_result, decode_state, encode_task
 from bus.connection import Bus
 from bus.messages import Result, Status, Task, WorkerState
 from worker.handlers import embed_texts, infer, sample_task
+from worker.runner import Completed
 from worker.runtimes.protocol import LabelsLost
 from worker.runtimes.simulated import SimulatedRuntime
 from worker.service import WorkerService
@@ -106,7 +107,7 @@ class Worker:
         self.runtime = Runtime()
         types = {**task_types_of([embed_texts, infer, sample_task]), **self.gate.task_types()}
         self.completed: list[dict[str, Any]] = []
-        self.service = WorkerService(own, settings, settings.id, self.runtime, types, log_task=self._log_task)
+        self.service = WorkerService(own, settings, settings.id, self.runtime, types, log_completed=self._log)
         self.stopping = asyncio.Event()
         self.ready = asyncio.Event()
         self.states: list[WorkerState] = []
@@ -119,8 +120,8 @@ class Worker:
         async with asyncio.timeout(DEADLINE_S):
             await self.ready.wait()
 
-    def _log_task(self, event: str, **fields: Any) -> None:
-        self.completed.append({"event": event, **fields})
+    def _log(self, entry: Completed) -> None:
+        self.completed.append({"event": entry.event(), **msgspec.to_builtins(entry.fields())})
 
     async def _on_state(self, msg: Msg) -> None:
         self.states.append(decode_state(msg.data))

@@ -36,7 +36,7 @@ class CacheMachine(RuleBasedStateMachine):
     def acquire(self, label: str, hint: str, later: float) -> None:
         self.now += later
         was = self.cache.held(label)
-        free = {held.label for held in map(self.cache.held, self.cache.labels()) if held and not held.users}
+        free = {held.label for held in map(self.cache.held, self.cache.labels(State.READY)) if held and not held.users}
         cheapest = min(free, key=lambda name: self.value(name), default=None)
         room = len(self.memory) < self.cache.capacity
         match self.cache.acquire(self.now, label, evict_hint=hint):
@@ -157,7 +157,7 @@ class CacheMachine(RuleBasedStateMachine):
 
     @rule(label=LABELS)
     def forget(self, label: str) -> None:
-        was_ready = label in self.cache.labels()
+        was_ready = label in self.cache.labels(State.READY)
         assert self.cache.forget(label) is was_ready
         if was_ready:
             self.memory.discard(label)

@@ -84,7 +84,7 @@ class User:
         self.task = asyncio.ensure_future(self._run(bench, label, hint))
 
     async def _run(self, bench: Bench, label: str, hint: str) -> Use:
-        async with bench.holder.use(label, evict_hint=hint) as use:
+        with await bench.holder.acquire(label, evict_hint=hint) as use:
             assert label in bench.runtime.memory
             self.holding.set()
             await self.stop.wait()
@@ -296,7 +296,7 @@ async def test_lost_labels_are_loaded_again(make_bench):
     changes = bench.changes
     bench.runtime.memory.clear()
     bench.holder.lost(frozenset({"a", "unknown"}))
-    assert bench.cache.labels() == ("b",)
+    assert bench.cache.labels(State.READY) == ("b",)
     assert bench.changes == changes + 1
     assert not (await bench.use_once("a")).hit
     bench.holder.lost(frozenset({"unknown"}))

@@ -74,7 +74,7 @@ async def test_a_load_that_outlasts_the_drain_does_not_keep_the_worker(make_work
 async def test_a_worker_that_is_told_to_stop_does_not_wait_for_a_runtime_that_does_not_come_up(bus, settings):
     own = WorkerSettings(**msgspec.structs.asdict(settings), worker_id="w")
     runtime = Reluctant()
-    service = WorkerService(bus, own, "w", runtime, {})
+    service = WorkerService(bus, own, "w", runtime, {}, log_completed=print)
     stopping, ready = asyncio.Event(), asyncio.Event()
     running = asyncio.create_task(service.run(stopping, ready))
     async with asyncio.timeout(DEADLINE_S):
@@ -93,5 +93,5 @@ async def test_a_runtime_that_does_not_start_is_the_error_of_the_worker(bus, set
     own = WorkerSettings(**msgspec.structs.asdict(settings), worker_id="w")
     runtime = Broken()
     with pytest.raises(RuntimeUnavailableError, match="no Triton here"):
-        await WorkerService(bus, own, "w", runtime, {}).run(asyncio.Event(), asyncio.Event())
+        await WorkerService(bus, own, "w", runtime, {}, log_completed=print).run(asyncio.Event(), asyncio.Event())
     assert runtime.stopped

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from bus.clock import UnixClock
 from bus.codec import decode_result, encode_task
 from bus.errors import LoadError
 from bus.messages import Status, Task
@@ -82,9 +83,10 @@ async def test_a_task_past_its_deadline_is_refused_and_its_label_not_loaded(work
 
 async def test_a_deadline_that_passes_while_the_label_loads_ends_the_task_before_it_begins(worker):
     worker.runtime.gate.clear()
-    now_ms = worker.service._clock.now_ms()
+    clock = UnixClock()
+    now_ms = clock.now_ms()
     sent = asyncio.create_task(worker.send(kind="wait", deadline_ms=now_ms + 200, sent_ms=now_ms))
-    await poll(lambda: truth(worker.service._clock.now_ms() > now_ms + 200 and worker.runtime.loads == ["a"]))
+    await poll(lambda: truth(clock.now_ms() > now_ms + 210 and worker.runtime.loads == ["a"]))
     worker.runtime.gate.set()
     assert (await sent).error_code == "deadline_passed"
     assert worker.gate.entered.empty(), "the handler was never called"
