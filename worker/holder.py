@@ -22,7 +22,6 @@ class Use(msgspec.Struct, frozen=True, kw_only=True):
 
     release: Callable[[], None]
     hit: bool
-    wait_ms: float
     load_ms: float = 0.0
     evicted: str = ""
 
@@ -92,15 +91,15 @@ class LabelHolder:
         Raises what the load raised: `UnknownModelError`, `LoadError`, `RuntimeUnavailableError`. A label whose load
         failed is not tried again for a while that doubles from one second to a minute.
         """
-        asked = now = time.monotonic()
         while True:
+            now = time.monotonic()
             self._refuse_if_backing_off(now, label)
             match self.cache.acquire(now, label, evict_hint=evict_hint):
                 case Hit(lease):
-                    return Use(release=partial(self._release, label, lease), hit=True, wait_ms=(now - asked) * 1000)
+                    return Use(release=partial(self._release, label, lease), hit=True)
                 case Join(lease):
                     await self._loaded(label, lease)
-                    return self._loaded_use(label, lease, asked, now)
+                    return self._loaded_use(label, lease, now)
                 case Load(evict, lease):
                     done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
                     self._loads[label] = done
@@ -109,17 +108,15 @@ class LabelHolder:
                     load.add_done_callback(self._loading.discard)
                     self._on_change()
                     await self._loaded(label, lease)
-                    return self._loaded_use(label, lease, asked, now, evicted=evict or "")
+                    return self._loaded_use(label, lease, now, evicted=evict or "")
                 case Full():
                     self._changed.clear()
                     await self._changed.wait()
-                    now = time.monotonic()
 
-    def _loaded_use(self, label: str, lease: int, asked: float, began: float, *, evicted: str = "") -> Use:
+    def _loaded_use(self, label: str, lease: int, began: float, *, evicted: str = "") -> Use:
         return Use(
             release=partial(self._release, label, lease),
             hit=False,
-            wait_ms=(began - asked) * 1000,
             load_ms=_since_ms(began),
             evicted=evicted,
         )
