@@ -18,6 +18,7 @@ from bus.settings import BusSettings
 from dispatcher.__main__ import serve
 from dispatcher.service import DispatcherService
 from dispatcher.settings import DispatcherSettings
+from labelbus.stack.stack import free_ports
 from worker.handlers import embed_texts, infer, sample_task
 from worker.runtimes.simulated import SimulatedRuntime
 from worker.service import WorkerService
@@ -167,7 +168,7 @@ async def make_gateway(bus: Bus, settings: BusSettings, monkeypatch: pytest.Monk
 
         async def make(on: BusSettings = settings, **fields: Any) -> Gateway:
             own = await stack.enter_async_context(connect(on, name="dispatcher"))
-            asked = {**msgspec.structs.asdict(on), "dispatcher_id": "d1", "http_port": free_port(), **fields}
+            asked = {**msgspec.structs.asdict(on), "dispatcher_id": "d1", "http_port": free_ports((0, ""))[0], **fields}
             gateway = Gateway(bus, on, stack)
             await gateway.start(own, DispatcherSettings(**asked), monkeypatch)
             stack.push_async_callback(gateway.stop)
@@ -194,15 +195,6 @@ async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(DEADLINE_S):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-
-
-def free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def component(bus: Bus, settings: DispatcherSettings) -> Component:

@@ -5,7 +5,6 @@ import contextlib
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -16,15 +15,10 @@ from typing import Any
 
 import pytest
 
+from labelbus.stack.stack import free_ports
+
 DEADLINE_S = 30
 ROOT = Path(__file__).parent.parent.parent
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Up:
@@ -32,7 +26,7 @@ class Up:
 
     def __init__(self, folder: Path, *arguments: str) -> None:
         self.folder = folder
-        self.http_port, self.nats_port = free_port(), free_port()
+        self.http_port, self.nats_port = free_ports((0, ""), (0, ""))
         self.url = f"http://127.0.0.1:{self.http_port}"
         self.nats_url = f"nats://127.0.0.1:{self.nats_port}"
         command = [

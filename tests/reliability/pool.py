@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from typing import Any
 
 from bench.chaos_load import Gateway, Load, Outcome
 from labelbus.stack.process import StackProcess
+from labelbus.stack.stack import free_ports
 from tests.nats_server import LocalNats
 
 DEADLINE_S = 30.0
@@ -69,7 +69,7 @@ class Pool:
 
     async def dispatcher(self, name: str = "d1", *flags: str) -> Part:
         """A dispatcher, not awaited; `gateway` speaks to it."""
-        port = free_port()
+        (port,) = free_ports((0, ""))
         self.gateways[name] = Gateway(port)
         return await self._start(name, "dispatcher", "--dispatcher-id", name, "--http-port", str(port), *flags)
 
@@ -158,13 +158,6 @@ class Pool:
 def fault_s(*, full: float, short: float) -> float:
     """How long a fault lasts: as long as was promised with LABELBUS_FULL_FAULTS=1, else shorter, for every day."""
     return full if FULL else short
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def children(pid: int) -> list[int]:
