@@ -35,7 +35,7 @@ class Prices:
             return waited + count * load
         policy = self._policy
         run = books.runs.mean if label.run_s is None else label.run_s
-        soonest, slots = _soonest(label, now)
+        soonest, slots, window = _soonest(label, now)
         # What others have waiting for the same holders is not seen, but is as much in proportion.
         others = books.share.others if now < books.others_until else 1.0
         rate = label.counter * books.clock.scale(now) * others
@@ -47,7 +47,7 @@ class Prices:
                 rate = surge
         backlog = count * others
         patience = policy.copy_cold_at
-        if rate * run > policy.in_demand * slots:
+        if rate * run > policy.in_demand * self._dearness(load, run, window) * slots:
             patience = policy.copy_at
             # What will have been added by the time that the copy is ready.
             backlog += max(0.0, rate - policy.hit_share * slots / max(run, 1e-6)) * load
@@ -98,7 +98,7 @@ class Prices:
             if holders > 1:
                 run = books.runs.mean if label.run_s is None else label.run_s
                 if rate * run * others < policy.covered * (holders - 1) * worker.slots:
-                    value *= policy.spare_factor
+                    value *= policy.spare_factor * (1.0 - self._dearness(load, run, worker.window))
             if label.count:
                 value += load * label.count
             if value < least:
@@ -106,6 +106,12 @@ class Prices:
                 best = label
                 regret = policy.overlap_horizon_s * value if worker.window else min(load, policy.horizon_s * value)
         return best, regret
+
+    def _dearness(self, load: float, run: float, window: int) -> float:
+        """How dear a load is beside the runs that it holds up, 0 to 1: the dearer, the fewer copies pay."""
+        if window:
+            return self._policy.dear_beside
+        return load / (load + self._policy.dear_runs * run) if load else 0.0
 
     def may_load(self, worker: Worker, now: float) -> bool:
         """True if the worker takes a load, and others have had their chance to run there what it holds."""
@@ -131,14 +137,15 @@ class Prices:
         return best
 
 
-def _soonest(label: Label, now: float) -> tuple[float, int]:
-    """Until one of the label's holders is free, and how many slots they have."""
+def _soonest(label: Label, now: float) -> tuple[float, int, int]:
+    """Until one of the label's holders is free, how many slots they have, and the window of one of them."""
     holders = label.holders
     count = len(holders)
     soonest = math.inf
-    slots = 0
+    slots = window = 0
     for worker in holders if count <= _LOOK_AT else islice(holders, _LOOK_AT):
         slots += worker.slots
+        window = worker.window
         free_at = worker.free_at if worker.room <= 0 else now
         if worker.loading:
             ready_at = worker.loading.get(label, 0.0)
@@ -148,4 +155,4 @@ def _soonest(label: Label, now: float) -> tuple[float, int]:
             soonest = free_at
     if count > _LOOK_AT:
         slots = slots * count // _LOOK_AT
-    return (soonest - now if soonest > now else 0.0), slots
+    return (soonest - now if soonest > now else 0.0), slots, window

@@ -40,8 +40,12 @@ class RouterPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
     sample: int = 8
     """Free workers looked at for one load."""
-    in_demand: float = 0.35
-    """Load per slot of the holders, from runs of this label alone, from which it is in demand."""
+    dear_runs: float = 5.0
+    """How dear a load is beside what it holds up: one as long as this many runs half as much as an endless one …"""
+    dear_beside: float = 0.54
+    """… and one that takes no slot this much, however long it is."""
+    in_demand: float = 0.65
+    """Load per slot of the holders, from runs of this label alone, from which it is in demand if loads are dear."""
     copy_at: float = 0.2
     """A label in demand may be copied when its tasks would wait longer than this many load times …"""
     copy_cold_at: float = 1.5
@@ -52,8 +56,8 @@ class RouterPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Share of a holder's time that a label in demand can hope for."""
     covered: float = 0.5
     """Load per slot of the remaining holders up to which a label can spare one."""
-    spare_factor: float = 0.05
-    """The value of a holder that can be spared, beside one that cannot."""
+    spare_factor: float = 0.15
+    """The value of a holder that can be spared, beside one that cannot, if loads are cheap."""
     horizon_s: float = 10.0
     """How far ahead an evicted label is expected to be wanted again."""
     overlap_cost: float = 1.5
