@@ -156,7 +156,10 @@ class DispatcherService:
             _log_of(result).bind(code=result.error_code, reason=result.error_message).warning("task tried again")
         elif finished.answer:
             self._answer(finished.assignment, result)
-        await self._do(finished.commands)
+        if finished.commands:
+            await self._do(finished.commands)
+        else:
+            self._set_wake()
 
     async def unreadable(self, number: int, exc: MalformedError) -> None:
         """A worker answered, and nobody can read what: the task is tried again, if it may be, and fails in the end."""

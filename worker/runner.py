@@ -137,7 +137,7 @@ class TaskRunner:
                     limits=self._limits,
                     deadline=None if deadline == math.inf else deadline,
                 )
-                output = await task_type.run(context, parameters)
+                output = task_type.encode(await task_type.handler(context, parameters))
                 ended = time.monotonic()
             finally:
                 self._slots.release()

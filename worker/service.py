@@ -200,7 +200,7 @@ class WorkerService:
             return
         if self._presence.draining or self._presence.occupied >= self._settings.slots + self._settings.window:
             busy = Result(task_id=task.task_id, worker_id=self._worker_id, status=Status.BUSY, attempt=task.attempt)
-            await self._answer(msg, busy)
+            await self._send(msg, self._payload(busy))
             return
         self._presence.took()
         self._idle.clear()
@@ -218,19 +218,19 @@ class WorkerService:
         try:
             result = await self._runner.run(task, _sender(msg.reply), arrived)
             self._presence.answered()
-            await self._answer(msg, result)
+            await self._send(msg, self._payload(result))
         finally:
             del self._serving[number]  # not before it is sent: what is neither owed nor answered counts as lost
             if not self._serving:
                 self._idle.set()
 
-    async def _answer(self, msg: Msg, result: Result) -> None:
-        """Send the result with the worker's state as of now, unless it has left: then it is no worker any more."""
+    def _payload(self, result: Result) -> bytes:
+        """The result with the worker's state as of now, unless it has left: then it is no worker any more."""
         state = None if self._left else self._presence.state()
         payload = encode_result(msgspec.structs.replace(result, state=state))
         if len(payload) > self._bus.max_payload_bytes:  # so many labels that the state leaves no room
             payload = encode_result(result)
-        await self._send(msg, payload)
+        return payload
 
     async def _send(self, msg: Msg, payload: bytes) -> None:
         if not msg.reply:

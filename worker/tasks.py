@@ -49,11 +49,11 @@ Handler = Callable[[TaskContext, Any], Awaitable[Any]]
 
 
 class TaskType:
-    """A task type by name: checks parameters, calls the handler, encodes what it returns."""
+    """A task type by name: its handler, what that takes, and what it gives."""
 
     def __init__(self, name: str, handler: Handler) -> None:
         self.name: Final = check_task_type(name)
-        self._handler = handler
+        self.handler: Final = handler
         self._decoder = msgspec.json.Decoder(_parameters_type(handler))
         self._encoder = msgspec.json.Encoder()
 
@@ -71,9 +71,8 @@ class TaskType:
         except RecursionError as exc:
             raise MalformedError("parameters_json is nested too deeply") from exc
 
-    async def run(self, context: TaskContext, parameters: Any) -> bytes:
-        """The handler's answer as JSON."""
-        answer = await self._handler(context, parameters)
+    def encode(self, answer: Any) -> bytes:
+        """What the handler returned, as JSON."""
         return answer if isinstance(answer, bytes) else self._encoder.encode(answer)
 
 

@@ -131,7 +131,7 @@ def context(runtime: object) -> TaskContext:
 
 
 async def run(parameters: dict[str, Any]) -> Any:
-    return orjson.loads(await infer.run(context(Echo()), infer.decode(orjson.dumps(parameters))))
+    return orjson.loads(await infer.handler(context(Echo()), infer.decode(orjson.dumps(parameters))))
 
 
 def one(name: str) -> dict[str, Any]:
