@@ -80,6 +80,7 @@ class Flights:
         """Let a task go."""
         if flight.expiry is not None:
             flight.expiry.cancel()
+        flight.last = None  # it leads back to the flight: a circle, which only the garbage collector would undo
         del self._flights[flight.request.task_id]
         self.held_bytes -= len(flight.request.parameters)
 
