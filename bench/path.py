@@ -40,8 +40,8 @@ class PathSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What to measure, and for how long."""
 
     connections: Annotated[
-        tuple[int, ...], Meta(description="Connections; may be repeated. [default: 1 16 32 128]")
-    ] = (*(1, 16, 32, 128),)
+        tuple[Annotated[int, Meta(ge=1)], ...], Meta(description="Connections; may be repeated.")
+    ] = (1, 16, 32, 128)
     seconds: Annotated[float, Meta(description="Length of one leg.", gt=0)] = 1.0
     rounds: Annotated[int, Meta(description="Legs of each side at each number of connections.", ge=1)] = 10
     slots: Annotated[int, Meta(description="Tasks that the worker runs at once.", ge=1, le=1000)] = SLOTS

@@ -7,37 +7,43 @@ comes the way of a task that waits for nothing: one worker with slots to spare, 
 
 import gc
 import itertools
-import json
-import platform
 import random
+import sys
 import time
 from collections import deque
 from heapq import heappop, heappush
 from pathlib import Path
+from typing import Annotated, Final
 
-import click
 import msgspec
-from rich.table import Table
+from msgspec import Meta
 
 from bench.console import wide_console
+from bench.results import new_folder, this_machine, write_results
+from bench.router_report import Cost, plot_of, table_of
 from bench.sim.workload import zipf
+from bus.command import settings_command
 from dispatcher.router import Assign, Command, Outcome, Router, RouterPolicy, TaskSpec, WorkerView
 
-CAPACITY = 8
-RUN_S = 0.03
+CAPACITY: Final = 8
+RUN_S: Final = 0.03
+QUICK_WORKERS: Final = 1000
+BAR_WORKERS: Final = 1000
+BAR_US: Final = 20.0
+"""What a decision may cost in a pool of `BAR_WORKERS`, median: a hundredth of a short task's run."""
 
 
-class Cost(msgspec.Struct, frozen=True, kw_only=True):
-    """Microseconds of one kind of event at one size of pool."""
+class RouterCostSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Which pools to measure, and for how long."""
 
-    workers: int
-    labels: int
-    waiting: int
-    event: str
-    events: int
-    median_us: float
-    p99_us: float
-    mean_us: float
+    workers: Annotated[
+        tuple[Annotated[int, Meta(ge=1)], ...],
+        Meta(description="Size of a pool; may be repeated."),
+    ] = (10, 100, 1000, 10_000)
+    events: Annotated[int, Meta(description="Tasks timed at each size.", ge=100)] = 20_000
+    quick: Annotated[bool, Meta(description="A tenth of the events, and pools of up to 1,000.")] = False
+    seed: Annotated[int, Meta(description="Seed of labels and run times.", ge=0)] = 1
+    results: Annotated[Path, Meta(description="Folder for the results.")] = Path("bench-results")
 
 
 class _Pool:
@@ -179,37 +185,33 @@ def _quantile(values: list[float], q: float) -> float:
     return ordered[min(int(len(ordered) * q), len(ordered) - 1)]
 
 
-@click.command(help="Time the router's decisions in pools of several sizes.")
-@click.option("--workers", default="10,100,1000,10000", show_default=True, help="Sizes of pools, with commas.")
-@click.option("--events", default=20_000, show_default=True, help="Tasks timed at each size.")
-@click.option("--quick", is_flag=True, help="A tenth of the events, and pools of up to 1,000.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the figures here too.")
-def main(workers: str, events: int, quick: bool, json_file: Path | None) -> None:
-    """Print one line a size and kind of event."""
-    sizes = [int(size) for size in workers.split(",")]
-    if quick:
-        sizes = [size for size in sizes if size <= 1000]
-        events //= 10
-    table = Table(title=f"Router: time per event, Python {platform.python_version()}, {platform.machine()}")
-    for column in ("workers", "labels", "waiting", "event", "median µs", "p99 µs", "mean µs"):
-        table.add_column(column, justify="left" if column == "event" else "right")
+def run(settings: RouterCostSettings) -> int:
+    """Measure, print, and write the results; the exit status."""
+    console = wide_console()
+    machine = this_machine()
+    events = settings.events // 10 if settings.quick else settings.events
+    sizes = [size for size in settings.workers if size <= QUICK_WORKERS or not settings.quick]
+    console.print("no queue, 1 worker …")  # lines, and not a bar: its thread would be measured as well
     costs = measure_hits(events=events)
     for size in sizes:
-        costs += measure(size, events=events)
+        console.print(f"{size:,} workers …")
+        costs += measure(size, events=events, seed=settings.seed)
+    console.print(table_of(costs))
     for cost in costs:
-        table.add_row(
-            f"{cost.workers:,}",
-            f"{cost.labels:,}",
-            f"{cost.waiting:,}",
-            cost.event,
-            f"{cost.median_us:.1f}",
-            f"{cost.p99_us:.1f}",
-            f"{cost.mean_us:.1f}",
-        )
-    wide_console().print(table)
-    if json_file is not None:
-        json_file.write_text(json.dumps(msgspec.to_builtins(costs), indent=2) + "\n")
+        if cost.workers == BAR_WORKERS:
+            met = cost.median_us <= BAR_US
+            text = f"{cost.event} at {cost.workers:,} workers: {cost.median_us:.1f} µs median (bar: {BAR_US:g})"
+            console.print(f"  {'[green]✓[/]' if met else '[red]✗[/]'} {text}")
+    folder = new_folder(settings.results, "router")
+    write_results(folder / "router.json", settings=settings, machine=machine, results=costs)
+    plot_of([cost for cost in costs if cost.waiting], folder / "router.svg")
+    console.print(f"  {machine.system}, {machine.processor}, load {machine.load_before} before; {folder}")
+    return 0
 
+
+command = settings_command(
+    RouterCostSettings, run, name="bench-router", help_text="Time the router's decisions in pools of several sizes."
+)
 
 if __name__ == "__main__":
-    main()
+    sys.exit(command())

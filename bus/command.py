@@ -64,6 +64,8 @@ def _option(field: msgspec.structs.FieldInfo, hint: Any) -> click.Option:
     if bare is bool:
         flag = f"{flag}/--no-{flag[2:]}"
     repeated = get_origin(bare) is tuple
+    if repeated and shown:
+        shown = " ".join(map(str, shown))
     return click.Option(
         [flag],
         type=_click_type(get_args(bare)[0] if repeated else bare),
@@ -78,6 +80,8 @@ def _option(field: msgspec.structs.FieldInfo, hint: Any) -> click.Option:
 
 
 def _click_type(kind: Any) -> Any:
+    if get_origin(kind) is Annotated:
+        kind = get_args(kind)[0]
     if kind is Path:
         return click.Path(path_type=Path)
     if get_origin(kind) is Literal:

@@ -68,6 +68,33 @@ def test_bench_path_measures_both_sides_in_turn(tmp_path):
     assert "<svg" in (folder / "path.svg").read_text()
 
 
+def test_bench_router_measures_each_size_of_pool(tmp_path):
+    said, folder = recipe(
+        "bench.router_cost", "--workers", "10", "--workers", "20", "--events", "100", results=tmp_path
+    )
+    rows = json.loads((folder / "router.json").read_text())["results"]
+    assert [(row["workers"], row["event"]) for row in rows] == [
+        (workers, event) for workers in (1, 10, 20) for event in ("submit", "finished")
+    ]
+    assert "20 workers" in said
+    assert "<svg" in (folder / "router.svg").read_text()
+
+
+@pytest.mark.parametrize(
+    ("module", "flag"), [("bench.router_cost", "--workers"), ("bench.path", "--connections")], ids=["router", "path"]
+)
+def test_a_size_of_nothing_is_refused(module, flag, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", module, flag, "0", "--results", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert flag in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_profile_shows_the_dispatcher_at_work(tmp_path):
     said, folder = recipe("bench.profile", "--seconds", "0.3", "--connections", "4", results=tmp_path)
     assert "run_task" in said
