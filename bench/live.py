@@ -143,7 +143,9 @@ async def _measured(settings: LiveSettings, policy: str, parts: Stack, console: 
                 await producers.closed(plan.closed, settings.scale)
         done = [one.task_id for one in producers.asked if not one.code]
         log = await read_worker_log(bus, parts.log_folder, done, timeout_s=LOG_TIMEOUT_S)
-    asked = sorted(producers.asked, key=lambda one: one.sent_s)
+    missed = frozenset(log.missed)
+    asked = [msgspec.structs.replace(one, missed=one.task_id in missed) for one in producers.asked]
+    asked.sort(key=lambda one: one.sent_s)
     bound = bounds(
         [one.label for one in asked],
         popularity(settings.labels, settings.zipf),

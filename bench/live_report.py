@@ -40,6 +40,7 @@ def comparison(results: Sequence[Summary]) -> Table:
     row("  bound for these arrivals", (f"{r.bounds.online:,.0f} ({r.over_bound:+.1%})" for r in results))
     row("  expected of such arrivals", (f"{r.bounds.expected:,.0f}" for r in results))
     row("  with the future known", (f"{r.bounds.clairvoyant:,}" for r in results))
+    row("  joined another task's load", (f"{r.joined_loads:,}" for r in results))
     row("average task runtime, s", (f"{r.average_task_runtime_s:.4f}" for r in results))
     row("failed requests", (_counts(r.failures) for r in results))
     for name in ("completion", "queue", "load", "run"):
@@ -67,7 +68,7 @@ def plot_live(runs: Sequence[tuple[Summary, Sequence[Asked]]], file: Path) -> No
         ordered = sorted(asked, key=lambda one: one.sent_s)
         total, adding = 0, []
         for one in ordered:
-            total += one.load_ms > 0
+            total += one.missed
             adding.append(total)
         misses.plot(range(1, len(adding) + 1), adding, color=colour, label=result.policy)
         completion = sorted(one.completion_ms for one in asked if not one.code)

@@ -13,7 +13,10 @@ from labelbus.client import AsyncClient, ProblemError
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """One request and its answer; `code` is empty if there was a result. Times are as the answer says, milliseconds."""
+    """One request and its answer; `code` is empty if there was a result. Times are as the answer says, milliseconds.
+
+    `missed` is what the worker's log says: its label was loaded for it.
+    """
 
     label: int
     sent_s: float
@@ -25,6 +28,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     load_ms: float = 0.0
     run_ms: float = 0.0
     code: str = ""
+    missed: bool = False
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):

@@ -32,6 +32,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
     policy: str
     total_label_misses: int
+    joined_loads: int
+    """Tasks that came while their label was being loaded for another one."""
     tasks_completed: int
     average_task_runtime_s: float
     total_requests: int
@@ -43,7 +45,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     completion: Spread
     queue: Spread
     load: Spread
-    """Of the tasks that loaded."""
+    """Of the tasks that loaded or joined a load."""
     run: Spread
     tasks_per_worker: dict[str, int]
     routes: dict[str, int]
@@ -61,7 +63,8 @@ def summary(policy: str, asked: Sequence[Asked], log: WorkerLog, *, synchronous:
     runtimes_ms = [task.load_ms + task.run_ms for task in log.tasks]
     return Summary(
         policy=policy,
-        total_label_misses=log.misses,
+        total_label_misses=len(log.missed),
+        joined_loads=len(log.joined),
         tasks_completed=len(log.tasks),
         average_task_runtime_s=statistics.fmean(runtimes_ms) / 1000 if runtimes_ms else 0.0,
         total_requests=len(asked),

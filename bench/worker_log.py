@@ -14,6 +14,7 @@ from bus.messages import LogRecord
 from logsink.reader import Filter, LogReader
 
 MISS: Final = "LABEL MISS: "
+JOIN: Final = "LABEL JOIN: "
 COMPLETED: Final = "Task completed in "
 ACKS: Final = "$JS.ACK.>"
 """The sink acknowledges a message to the stream once it is on the disk; everybody may hear it."""
@@ -31,10 +32,11 @@ class LoggedTask(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorkerLog(msgspec.Struct, frozen=True, kw_only=True):
-    """The tasks that workers completed, and how many labels they missed."""
+    """The tasks that workers completed; ids of those that had their label loaded, and that joined another's load."""
 
     tasks: list[LoggedTask]
-    misses: int
+    missed: list[str]
+    joined: list[str]
 
 
 async def read_worker_log(bus: Bus, folder: Path, task_ids: Iterable[str], *, timeout_s: float) -> WorkerLog:
@@ -73,13 +75,16 @@ async def read_worker_log(bus: Bus, folder: Path, task_ids: Iterable[str], *, ti
 def worker_log(records: Iterable[LogRecord]) -> WorkerLog:
     """What these records of workers say."""
     tasks: list[LoggedTask] = []
-    misses = 0
+    missed: list[str] = []
+    joined: list[str] = []
     for record in records:
         if record.event.startswith(MISS):
-            misses += 1
+            missed.append(str(record.fields["task_id"]))
+        elif record.event.startswith(JOIN):
+            joined.append(str(record.fields["task_id"]))
         elif _is_task(record):
             tasks.append(msgspec.convert({**record.fields, "worker": record.id}, _TaskFields).logged())
-    return WorkerLog(tasks=tasks, misses=misses)
+    return WorkerLog(tasks=tasks, missed=missed, joined=joined)
 
 
 class _TaskFields(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,10 +18,14 @@ BACKOFF_MOST_S: Final = 60.0
 
 
 class Use(msgspec.Struct, frozen=True, kw_only=True):
-    """A label in use until the end of a `with` block, and how the task came by it; times are milliseconds."""
+    """A label in use until the end of a `with` block, and how the task came by it; times are milliseconds.
+
+    Without a `hit` it was loaded for this task, or `joined`: its load was under way for another one.
+    """
 
     release: Callable[[], None]
     hit: bool
+    joined: bool = False
     load_ms: float = 0.0
     evicted: str = ""
 
@@ -99,7 +103,7 @@ class LabelHolder:
                     return Use(release=partial(self._release, label, lease), hit=True)
                 case Join(lease):
                     await self._loaded(label, lease)
-                    return self._loaded_use(label, lease, now)
+                    return self._loaded_use(label, lease, now, joined=True)
                 case Load(evict, lease):
                     done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
                     self._loads[label] = done
@@ -113,10 +117,11 @@ class LabelHolder:
                     self._changed.clear()
                     await self._changed.wait()
 
-    def _loaded_use(self, label: str, lease: int, began: float, *, evicted: str = "") -> Use:
+    def _loaded_use(self, label: str, lease: int, began: float, *, evicted: str = "", joined: bool = False) -> Use:
         return Use(
             release=partial(self._release, label, lease),
             hit=False,
+            joined=joined,
             load_ms=_since_ms(began),
             evicted=evicted,
         )

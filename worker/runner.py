@@ -124,7 +124,7 @@ class TaskRunner:
         with await self._holder.acquire(task.label, evict_hint=task.evict_label) as use:
             if not use.hit:
                 logger.bind(task_id=task.task_id, label=task.label, load_ms=round(use.load_ms, 1)).info(
-                    f"LABEL MISS: {task.label}"
+                    f"LABEL {'JOIN' if use.joined else 'MISS'}: {task.label}"
                 )
             await self._slots.acquire()
             try:

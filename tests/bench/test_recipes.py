@@ -41,6 +41,8 @@ def test_bench_compares_policies_on_the_same_arrivals(tmp_path):
     requests = json.loads((folder / "requests.json").read_text())
     labels = {policy: sorted(one["label"] for one in asked) for policy, asked in requests.items()}
     assert labels["random"] == labels["affinity"]
+    for policy, ones in requests.items():
+        assert sum(one["missed"] for one in ones) == by[policy]["total_label_misses"]
     assert "Total Label Misses: " in said
     assert "<svg" in (folder / "live.svg").read_text()
 

@@ -30,7 +30,8 @@ def asked(**changes: Any) -> Asked:
 LOG = worker_log(
     [
         record("started"),
-        record("LABEL MISS: a", label="a"),
+        record("LABEL MISS: a", task_id="t1", label="a"),
+        record("LABEL JOIN: a", task_id="t3", label="a"),
         done("t1", load_ms=400.0, run_ms=100.0),
         done("t2", load_ms=0.0, run_ms=50.0),
     ]
@@ -38,7 +39,7 @@ LOG = worker_log(
 
 
 def test_the_log_of_workers_tells_misses_and_tasks():
-    assert LOG.misses == 1
+    assert (LOG.missed, LOG.joined) == (["t1"], ["t3"])
     assert [(task.task_id, task.worker, task.hit) for task in LOG.tasks] == [("t1", "w1", False), ("t2", "w1", True)]
 
 

@@ -136,7 +136,9 @@ async def test_many_who_want_one_label_wait_for_one_load(make_bench):
     assert bench.runtime.loads == ["a"]
     assert bench.announced == ["a"]
     assert not any(use.hit for use in uses)
-    assert (await bench.use_once("a")).hit
+    assert [use.joined for use in uses] == [False, *[True] * 19]
+    again = await bench.use_once("a")
+    assert (again.hit, again.joined) == (True, False)
 
 
 async def test_a_hit_does_not_wait_for_anothers_load(make_bench):
