@@ -23,8 +23,8 @@ from bench.chaos_report import Verdict, plot, table_of, verdict
 from bench.console import wide_console
 from bench.results import new_folder, this_machine, write_results
 from bus.command import settings_command
+from labelbus.stack.ports import free_ports
 from labelbus.stack.settings import StackSettings
-from labelbus.stack.stack import free_ports
 
 READY_S: Final = 30.0
 LOOK_S: Final = 0.05

@@ -26,9 +26,10 @@ from bench.path_plot import plot_path
 from bench.path_report import Measured, Side, summarise, table_of, verdicts
 from bench.results import new_folder, this_machine, write_results
 from bus.command import settings_command
+from labelbus.stack.ports import free_ports
 from labelbus.stack.process import StackProcess
 from labelbus.stack.settings import StackSettings
-from labelbus.stack.stack import Stack, free_ports, running_stack
+from labelbus.stack.stack import Stack, running_stack
 
 LABEL: Final = "bench/held"
 TASK: Final = msgspec.json.encode({"task_type": "sample_task", "label": LABEL, "parameters_json": {}}).decode()

@@ -4,14 +4,14 @@ import asyncio
 import fcntl
 import os
 import shutil
-import socket
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
 from bus.errors import ConflictError, LabelbusError, UnavailableError
+from labelbus.stack.ports import free_ports
 from labelbus.stack.process import StackProcess
 from labelbus.stack.settings import StackSettings
 
@@ -155,25 +155,6 @@ async def running_stack(settings: StackSettings, told: Callable[[str], None]) ->
             yield stack
         finally:
             await asyncio.shield(stack.stop())
-
-
-def free_ports(*wanted: tuple[int, str]) -> list[int]:
-    """The ports, each with its flag, if nobody listens there; a free one for 0.
-
-    Else `UnavailableError` that names the flag. All are held until all are found, so that no two are the same.
-    """
-    with ExitStack() as probes:
-        return [_bound(probes.enter_context(socket.socket()), port, flag) for port, flag in wanted]
-
-
-def _bound(probe: socket.socket, port: int, flag: str) -> int:
-    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        probe.bind(("127.0.0.1", port))
-    except OSError as exc:
-        raise UnavailableError(f"port {port} is taken; choose another with {flag} (0: a free one)") from exc
-    bound: int = probe.getsockname()[1]
-    return bound
 
 
 def nats_server() -> str:

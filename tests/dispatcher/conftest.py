@@ -18,7 +18,7 @@ from bus.settings import BusSettings
 from dispatcher.__main__ import serve
 from dispatcher.service import DispatcherService
 from dispatcher.settings import DispatcherSettings
-from labelbus.stack.stack import free_ports
+from labelbus.stack.ports import free_ports
 from worker.handlers import embed_texts, infer, sample_task
 from worker.runtimes.simulated import SimulatedRuntime
 from worker.service import WorkerService

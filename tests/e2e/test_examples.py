@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from labelbus.client import Client, ProblemError
-from labelbus.stack.stack import free_ports
+from labelbus.stack.ports import free_ports
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

@@ -19,7 +19,7 @@ import pytest
 
 from bench.labels import copy_entry
 from labelbus.client import Client, ProblemError
-from labelbus.stack.stack import free_ports
+from labelbus.stack.ports import free_ports
 from worker.local_triton.files import LocalTritonFiles, find_local_triton
 
 pytestmark = [pytest.mark.e2e, pytest.mark.triton, pytest.mark.model, pytest.mark.timeout(300)]

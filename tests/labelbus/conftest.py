@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from labelbus.stack.stack import free_ports
+from labelbus.stack.ports import free_ports
 
 DEADLINE_S = 30
 ROOT = Path(__file__).parent.parent.parent

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.chaos_load import Gateway, Load, Outcome
+from labelbus.stack.ports import free_ports
 from labelbus.stack.process import StackProcess
-from labelbus.stack.stack import free_ports
 from tests.nats_server import LocalNats
 
 DEADLINE_S = 30.0
