@@ -83,22 +83,25 @@ def _ask(job: FetchJob) -> Any:
 
 
 def _download(hub_id: str, info: Any, report: Report) -> str:
+    one_at_a_time = threading.Lock()
+
     class Progress(tqdm):  # type: ignore[misc]  # no stubs
-        """Says how many of the files are here, each time one has come."""
+        """Says how many of the files are here, each time one has come, in whichever thread that is."""
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **{**kwargs, "disable": False, "file": _Nowhere()})
 
         def update(self, n: float | None = 1) -> None:
-            super().update(n)
-            done = self.n / max(1, self.total or 1)
-            report(
-                Step(
-                    stage="download",
-                    fraction=START_FRACTION + (END_FRACTION - START_FRACTION) * min(1.0, done),
-                    message=f"{self.n} of {self.total} files of {hub_id}",
+            with one_at_a_time:
+                super().update(n)
+                done = self.n / max(1, self.total or 1)
+                report(
+                    Step(
+                        stage="download",
+                        fraction=START_FRACTION + (END_FRACTION - START_FRACTION) * min(1.0, done),
+                        message=f"{self.n} of {self.total} files of {hub_id}",
+                    )
                 )
-            )
 
     files = wanted_files([file.rfilename for file in info.siblings or []])
     if "modules.json" not in files:

@@ -8,6 +8,7 @@ from loguru import logger
 from bus.codec import decode_record, encode_records
 from bus.connection import connect
 from bus.logs import LogShipper, set_up_logging, text_of_fields, to_record
+from bus.owned import end
 from bus.streams import ensure_log_stream
 from tests.conftest import own_bus
 
@@ -23,8 +24,7 @@ async def shipping(bus, **options):
         yield shipper
     finally:
         logger.remove(sink)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await end(task)
 
 
 async def stored(bus):

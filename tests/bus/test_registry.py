@@ -7,6 +7,7 @@ import pytest
 from bus.connection import Bus, connect
 from bus.messages import HeldLabel, WorkerEntry
 from bus.names import MAX_LABEL_CHARS
+from bus.owned import end
 from bus.registry import Registration, RegistryWatch, ttl_s
 from tests.conftest import own_bus
 from worker.settings import MAX_CAPACITY
@@ -51,9 +52,7 @@ async def running(*coroutines):
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(*tasks)
 
 
 def registration(bus, worker_id="w1", heartbeat_s=1.0, entry=None):
