@@ -83,17 +83,22 @@ def _ask(job: FetchJob) -> Any:
 
 
 def _download(hub_id: str, info: Any, report: Report) -> str:
-    one_at_a_time = threading.Lock()
+    one_at_a_time = threading.Lock()  # files come in several threads
+    told = 0
 
     class Progress(tqdm):  # type: ignore[misc]  # no stubs
-        """Says how many of the files are here, each time one has come, in whichever thread that is."""
+        """Says how many of the files are here, each time one has come."""
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **{**kwargs, "disable": False, "file": _Nowhere()})
 
         def update(self, n: float | None = 1) -> None:
+            nonlocal told
             with one_at_a_time:
                 super().update(n)
+                if self.n <= told:
+                    return
+                told = self.n
                 done = self.n / max(1, self.total or 1)
                 report(
                     Step(
@@ -111,11 +116,14 @@ def _download(hub_id: str, info: Any, report: Report) -> str:
         )
     try:
         # No revision: the download then leaves a note of what `main` is, by which it is found when the hub is away.
-        return str(huggingface_hub.snapshot_download(hub_id, allow_patterns=files, tqdm_class=Progress))
+        folder = str(huggingface_hub.snapshot_download(hub_id, allow_patterns=files, tqdm_class=Progress))
     except LocalEntryNotFoundError as exc:
         raise _OutOfReachError("it went away during the download") from exc
     except (HfHubHTTPError, requests.RequestException) as exc:
         raise _OutOfReachError(f"the download broke off, {_reason(exc)}") from exc
+    # tqdm leaves out what comes soon after what it showed, the last file too
+    report(Step(stage="download", fraction=END_FRACTION, message=f"{len(files)} of {len(files)} files of {hub_id}"))
+    return folder
 
 
 def _from_disk(hub_id: str, reason: str) -> Fetched:
