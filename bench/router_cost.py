@@ -53,9 +53,9 @@ class _Pool:
         self.rng = random.Random(seed)
         self.names = [f"label-{number}" for number in range(labels)]
         self.draw = itertools.cycle(self.rng.choices(self.names, zipf(labels, 0.9), k=200_000))
-        self.router = Router(RouterPolicy(), rng=random.Random(seed))
+        self.router: Router[None] = Router(RouterPolicy(), rng=random.Random(seed))
         self.now = 0.0
-        self.ends: list[tuple[float, int, Assign]] = []
+        self.ends: list[tuple[float, int, Assign[None]]] = []
         self.held: dict[str, dict[str, None]] = {}
         self.number = 0
         self.revision = 0
@@ -76,7 +76,7 @@ class _Pool:
 
     def submit(self) -> None:
         self.number += 1
-        spec = TaskSpec(task_id=str(self.number), task_type="task", label=next(self.draw))
+        spec = TaskSpec(task_id=str(self.number), task_type="task", label=next(self.draw), item=None)
         began = time.perf_counter_ns()
         commands = self.router.submit(self.now, spec)
         self.submits.append((time.perf_counter_ns() - began) / 1e3)
@@ -101,14 +101,14 @@ class _Pool:
         self.finishes.append((time.perf_counter_ns() - began) / 1e3)
         self.obey(finished.commands)
 
-    def obey(self, commands: list[Command]) -> None:
+    def obey(self, commands: list[Command[None]]) -> None:
         for command in commands:
             if isinstance(command, Assign):
                 assert command.worker_id is not None
                 takes = self.rng.expovariate(1 / RUN_S)
                 if command.task.label not in self.held[command.worker_id]:
                     takes += 1.5
-                heappush(self.ends, (self.now + takes, command.token, command))
+                heappush(self.ends, (self.now + takes, command.assignment_id, command))
 
     def step(self) -> None:
         """One task ends; as many come as keep the queue at its length."""
@@ -140,16 +140,16 @@ def measure(workers: int, *, events: int, seed: int = 1) -> list[Cost]:
 
 def measure_hits(*, events: int, in_flight: int = 32) -> list[Cost]:
     """Time tasks that hit at once, and their results, on one worker with 256 slots; timers are asked for as well."""
-    router = Router(RouterPolicy(), rng=random.Random(1))
+    router: Router[None] = Router(RouterPolicy(), rng=random.Random(1))
     view = WorkerView(worker_id="w", labels=("a",), slots=256, epoch_ms=1)
     router.worker_seen(0.0, view)
-    flying: deque[Command] = deque()
+    flying: deque[Command[None]] = deque()
     submits: list[float] = []
     finishes: list[float] = []
     gc.collect()
     for number in range(events + in_flight):
         now = number * 1e-3
-        spec = TaskSpec(task_id=str(number), task_type="task", label="a", deadline=now + 60.0)
+        spec = TaskSpec(task_id=str(number), task_type="task", label="a", deadline=now + 60.0, item=None)
         began = time.perf_counter_ns()
         flying += router.submit(now, spec)
         router.next_wake()
@@ -161,7 +161,7 @@ def measure_hits(*, events: int, in_flight: int = 32) -> list[Cost]:
         told = msgspec.structs.replace(view, running=len(flying), revision=number)
         outcome = Outcome(ok=True, label_hit=True, load_ms=0.0, run_ms=0.1, view=told, worker_id="w")
         began = time.perf_counter_ns()
-        router.finished(now, done.token, outcome)
+        router.finished(now, done.assignment_id, outcome)
         router.next_wake()
         finishes.append((time.perf_counter_ns() - began) / 1e3)
     return [_cost(1, 1, 0, "submit", submits[in_flight:]), _cost(1, 1, 0, "finished", finishes)]

@@ -1,12 +1,12 @@
 """What the gateway asks of the service, and what it gets back."""
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from bus import errors
 from bus.errors import LabelbusError, OverloadedError, WorkerError
-from dispatcher.router.model import Reason, Reject
+from dispatcher.router import Reason, Reject
 
 RETRYABLE_CODES: Final = frozenset({errors.RuntimeUnavailableError.code})
 """Failures that are the worker's and not the task's: another worker may not have them."""
@@ -52,7 +52,7 @@ def error_of(code: str, message: str) -> LabelbusError:
     return OverloadedError(message, retry_after_s=1.0) if kind is OverloadedError else kind(message)
 
 
-def error_of_reject(reject: Reject) -> LabelbusError:
+def error_of_reject(reject: Reject[Any]) -> LabelbusError:
     """The router's refusal as an error."""
     match reject.reason:
         case Reason.NO_WORKER:

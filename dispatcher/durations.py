@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from dispatcher.router.model import Route
+from dispatcher.router import Route
 
 BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 """From a hit of a small model to a load from a slow disk behind a long queue."""

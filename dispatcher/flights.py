@@ -10,7 +10,7 @@ import msgspec
 from bus.connection import Bus
 from bus.errors import ConflictError, DeadlineError, LabelbusError, OverloadedError, TooLargeError
 from dispatcher.answers import TaskAnswer, TaskRequest
-from dispatcher.router.model import Assign
+from dispatcher.router import Assign
 from dispatcher.settings import DispatcherSettings
 
 TASK_OVERHEAD_BYTES: Final = 4096
@@ -25,7 +25,7 @@ class Flight(msgspec.Struct):
     began: float
     deadline: float
     expiry: asyncio.TimerHandle | None = None
-    last: Assign | None = None
+    last: "Assign[Flight] | None" = None
 
     def answer(self, answer: TaskAnswer) -> None:
         """Say what became of it, unless that has been said."""

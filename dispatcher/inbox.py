@@ -14,7 +14,7 @@ from bus.errors import MalformedError, reason
 from bus.messages import Result, Status
 from dispatcher.counts import Counts
 from dispatcher.probes import Probes
-from dispatcher.router.model import WorkerView
+from dispatcher.router import WorkerView
 from dispatcher.views import view_of_state
 
 NO_RESPONDERS: Final = "503"

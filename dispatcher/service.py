@@ -21,9 +21,7 @@ from dispatcher.durations import Durations
 from dispatcher.flights import Flight, Flights
 from dispatcher.inbox import Inbox
 from dispatcher.probes import Probes
-from dispatcher.router.model import Assign, Command, Outcome, Reason, Reject, TaskSpec, WorkerView
-from dispatcher.router.policy import RouterPolicy
-from dispatcher.router.router import Router
+from dispatcher.router import Assign, Command, Outcome, Reason, Reject, Router, RouterPolicy, TaskSpec, WorkerView
 from dispatcher.settings import DispatcherSettings
 from dispatcher.views import view_of_entry
 
@@ -43,7 +41,7 @@ class DispatcherService:
             max_waiting=settings.max_waiting,
             max_waiting_per_label=settings.max_waiting_per_label,
         )
-        self.router: Final = Router(policy, rng=random.Random(), now=self._loop.time())
+        self.router: Final[Router[Flight]] = Router(policy, rng=random.Random(), now=self._loop.time())
         self._clock = UnixClock()
         self.flights: Final = Flights(bus, settings, on_due=self._expire)
         self._logs_answers = settings.log_level in ("TRACE", "DEBUG")
@@ -143,7 +141,6 @@ class DispatcherService:
                 run_ms=result.run_ms,
                 evicted_label=result.evicted_label,
                 retryable=result.error_code in RETRYABLE_CODES,
-                error_code=result.error_code,
                 view=view,
                 worker_id=result.worker_id,
             ),
@@ -198,13 +195,13 @@ class DispatcherService:
 
     # What the router says ---------------------------------------------------------------------------------------
 
-    def _do_soon(self, commands: list[Command]) -> None:
+    def _do_soon(self, commands: list[Command[Flight]]) -> None:
         if commands:
             self._tasks.create_task(self._do(commands), name="router commands")
         else:
             self._set_wake()
 
-    async def _do(self, commands: list[Command]) -> None:
+    async def _do(self, commands: list[Command[Flight]]) -> None:
         for done, command in enumerate(commands, start=1):
             match command:
                 case Assign():
@@ -217,9 +214,8 @@ class DispatcherService:
                     self._reject(command)
         self._set_wake()
 
-    async def _send(self, assign: Assign) -> None:
+    async def _send(self, assign: Assign[Flight]) -> None:
         flight = assign.task.item
-        assert isinstance(flight, Flight)
         flight.last = assign
         request = flight.request
         sent_ms = self._clock.now_ms()
@@ -240,22 +236,21 @@ class DispatcherService:
         subjects = self._bus.subjects
         subject = subjects.task_any if assign.worker_id is None else subjects.task(assign.worker_id)
         headers = {"traceparent": request.traceparent} if request.traceparent else None
-        self._probes.sent(assign.token, assign.worker_id)
-        reply = self._inbox.reply_to(assign.token)
+        self._probes.sent(assign.assignment_id, assign.worker_id)
+        reply = self._inbox.reply_to(assign.assignment_id)
         try:
             await self._bus.nc.publish(subject, encode_task(task), reply=reply, headers=headers)
         except nats.errors.Error as exc:
-            self._probes.settled(assign.token)
+            self._probes.settled(assign.assignment_id)
             self.counts.rejected += not flight.future.done()
             flight.fail(self._loop.time(), UnavailableError(f"NATS does not take the task ({reason(exc)}): try again"))
             # Nobody will answer it: without an outcome its slot would be taken for good. Not awaited, since what
             # follows may be the same for each task that waits.
             unsent = Outcome(ok=False, label_hit=False, load_ms=0.0, run_ms=0.0)
-            self._do_soon(self.router.finished(self._loop.time(), assign.token, unsent).commands)
+            self._do_soon(self.router.finished(self._loop.time(), assign.assignment_id, unsent).commands)
 
-    def _reject(self, reject: Reject) -> None:
+    def _reject(self, reject: Reject[Flight]) -> None:
         flight = reject.task.item
-        assert isinstance(flight, Flight)
         if flight.future.done():  # its deadline passed here, or its client went away, in this very turn of the loop
             return
         if reject.reason is Reason.DEADLINE:
@@ -282,9 +277,8 @@ class DispatcherService:
             worker_id=(flight.last.worker_id or "") if flight.last else "",
         )
 
-    def _answer(self, assign: Assign, result: Result) -> None:
+    def _answer(self, assign: Assign[Flight], result: Result) -> None:
         flight = assign.task.item
-        assert isinstance(flight, Flight)
         if flight.future.done():  # its client went away in this very turn of the loop
             return
         ok = result.status is Status.OK
@@ -312,7 +306,7 @@ class DispatcherService:
             self._log_answer(assign, answer)
         flight.answer(answer)
 
-    def _log_answer(self, assign: Assign, answer: TaskAnswer) -> None:
+    def _log_answer(self, assign: Assign[Flight], answer: TaskAnswer) -> None:
         logger.bind(
             task_id=answer.task_id,
             label=assign.task.label,

@@ -1,7 +1,7 @@
 """What workers say of themselves, as the router takes it."""
 
 from bus.messages import WorkerEntry, WorkerState
-from dispatcher.router.model import WorkerView
+from dispatcher.router import WorkerView
 
 
 def view_of_entry(entry: WorkerEntry) -> WorkerView:

@@ -15,7 +15,7 @@ class RouterDispatcher:
     """The production router, driven as the dispatcher's service drives it."""
 
     def __init__(self, policy: RouterPolicy, seed: int) -> None:
-        self._router = Router(policy, rng=random.Random(seed))
+        self._router: Router[int] = Router(policy, rng=random.Random(seed))
 
     def begin(self, simulation: Simulation, number: int) -> None:
         """Let it know all workers."""
@@ -46,14 +46,15 @@ class RouterDispatcher:
         """The router's timer."""
         self._obey(self._router.tick(now))
 
-    def _obey(self, commands: list[Command]) -> None:
+    def _obey(self, commands: list[Command[int]]) -> None:
         simulation = self._simulation
         for command in commands:
             index = command.task.item
-            assert isinstance(index, int)
             if isinstance(command, Assign):
                 worker = None if command.worker_id is None else simulation.by_id[command.worker_id]
-                simulation.send(self._number, command.token, index, worker, command.evict_label, command.route.value)
+                simulation.send(
+                    self._number, command.assignment_id, index, worker, command.evict_label, command.route.value
+                )
             else:
                 simulation.failed(index)
         simulation.wake(self._number, self._router.next_wake())

@@ -1,6 +1,6 @@
 """The router: which worker runs which task, and when. Pure: events and the time in, commands out.
 
-model        what goes in and out: tasks, views of workers, outcomes, commands
+messages     what goes in and out: tasks, views of workers, outcomes, commands
 policy       the knobs
 estimates    rates, load times and run times, learnt from what happens
 labels       a label: its queue, its holders, what is known of it
@@ -24,7 +24,7 @@ fleet        workers that come, speak, rest and go
 router       the events, put together
 """
 
-from dispatcher.router.model import (
+from dispatcher.router.messages import (
     Assign,
     Command,
     Finished,
@@ -33,6 +33,7 @@ from dispatcher.router.model import (
     Reject,
     Route,
     TaskSpec,
+    WorkerUse,
     WorkerView,
 )
 from dispatcher.router.policy import RouterPolicy
@@ -49,5 +50,6 @@ __all__ = [
     "Router",
     "RouterPolicy",
     "TaskSpec",
+    "WorkerUse",
     "WorkerView",
 ]

@@ -1,11 +1,12 @@
 """What the parts of the router share: who is known, what is assigned, what was learnt, and the commands so far."""
 
 import random
+from typing import Any
 
 from dispatcher.router.candidates import Candidates
 from dispatcher.router.estimates import DecayClock, Durations, Share
 from dispatcher.router.labels import Label, Labels, Pending
-from dispatcher.router.model import Assign, Command, Reason, Reject, Route
+from dispatcher.router.messages import Assign, Command, Reason, Reject, Route
 from dispatcher.router.policy import RouterPolicy
 from dispatcher.router.pool import Pool
 from dispatcher.router.timers import Timers
@@ -29,15 +30,15 @@ class Books:
         self.load_waits = Durations(0.0, policy.run_alpha)
         self.tasks: dict[str, Pending] = {}
         self.assigned: dict[int, Assignment] = {}
-        self.out: list[Command] = []
+        self.out: list[Command[Any]] = []
         self.waiting = 0
         self.aged_loads = 0
         # Other dispatchers are thought to use the pool until then.
         self.others_until = now
         self.share = Share()
-        self._token = 0
+        self._last_id = 0
 
-    def take_out(self) -> list[Command]:
+    def take_out(self) -> list[Command[Any]]:
         """The commands since the last call."""
         out, self.out = self.out, []
         return out
@@ -113,9 +114,9 @@ class Books:
         evict: Label | None,
         expected_s: float,
     ) -> Assignment:
-        self._token = token = self._token + 1
+        self._last_id = assignment_id = self._last_id + 1
         command = Assign(
-            token=token,
+            assignment_id=assignment_id,
             task=task.spec,
             attempt=task.attempt,
             worker_id=None if worker is None else worker.worker_id,
@@ -126,9 +127,9 @@ class Books:
         )
         ends = now + expected_s
         assignment = Assignment(command, task, worker, loads, evict, ends)
-        self.assigned[token] = assignment
+        self.assigned[assignment_id] = assignment
         if worker is not None:
-            worker.own[token] = assignment
+            worker.own[assignment_id] = assignment
             worker.own_loads += loads
             if worker.window:
                 worker.recount()
@@ -141,14 +142,14 @@ class Books:
         self.out.append(command)
         return assignment
 
-    def take_back(self, token: int) -> Assignment | None:
+    def take_back(self, assignment_id: int) -> Assignment | None:
         """The assignment is over; its slot is free again. None if it was over before."""
-        assignment = self.assigned.pop(token, None)
+        assignment = self.assigned.pop(assignment_id, None)
         if assignment is None:
             return None
         worker = assignment.worker
         if worker is not None:
-            del worker.own[token]
+            del worker.own[assignment_id]
             if assignment.loads:
                 self.aged_loads -= assignment.aged
                 worker.loading.pop(assignment.label, None)

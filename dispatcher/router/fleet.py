@@ -4,7 +4,7 @@ from dispatcher.router.books import Books
 from dispatcher.router.labels import Label, Pending
 from dispatcher.router.lineup import LineUp
 from dispatcher.router.matching import Matcher
-from dispatcher.router.model import WorkerView
+from dispatcher.router.messages import WorkerView
 from dispatcher.router.sharing import Sharing
 from dispatcher.router.spread import Spread
 from dispatcher.router.tasks import Tasks
@@ -40,7 +40,9 @@ class Fleet:
         restarted = worker.epoch_ms >= 0 and view.epoch_ms > worker.epoch_ms
         # A new process under the same name has none of the old one's tasks.
         orphans = list(worker.own) if restarted else []
-        tasks = [task for token in orphans if (task := self._tasks.lose(token, worker.worker_id)) is not None]
+        tasks = [
+            task for assignment_id in orphans if (task := self._tasks.lose(assignment_id, worker.worker_id)) is not None
+        ]
         lost = self._update(now, worker, view)
         self._go_on(now, self._line_up.hold(now, tasks))
         self._use(now, worker)
@@ -97,12 +99,12 @@ class Fleet:
         books = self._books
         labels = list(worker.labels)
         tasks, suspects = [], []
-        for token, assignment in list(worker.own.items()):
-            if bounced is not None and token > bounced and assignment.task.spec.retry:
-                books.take_back(token)
+        for assignment_id, assignment in list(worker.own.items()):
+            if bounced is not None and assignment_id > bounced and assignment.task.spec.retry:
+                books.take_back(assignment_id)
                 if not assignment.task.cancelled:
                     tasks.append(assignment.task)
-            elif (task := self._tasks.lose(token, worker.worker_id)) is not None:
+            elif (task := self._tasks.lose(assignment_id, worker.worker_id)) is not None:
                 suspects.append(task)
         books.detach(worker)
         books.pool.remove(worker)

@@ -3,9 +3,9 @@
 import math
 from collections import OrderedDict, deque
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from dispatcher.router.model import TaskSpec
+from dispatcher.router.messages import TaskSpec
 
 if TYPE_CHECKING:
     from dispatcher.router.workers import Worker
@@ -16,7 +16,7 @@ class Pending:
 
     __slots__ = ("arrived", "attempt", "bounces", "cancelled", "label", "lost", "spec", "version", "waiting")
 
-    def __init__(self, spec: TaskSpec, label: "Label", arrived: float) -> None:
+    def __init__(self, spec: TaskSpec[Any], label: "Label", arrived: float) -> None:
         self.spec = spec
         self.label = label
         self.arrived = arrived

@@ -2,7 +2,7 @@
 
 from dispatcher.router.books import Books
 from dispatcher.router.labels import Label
-from dispatcher.router.model import Outcome
+from dispatcher.router.messages import Outcome
 from dispatcher.router.workers import Assignment, Worker
 
 

@@ -7,7 +7,7 @@ from dispatcher.router.age import AgeLimit
 from dispatcher.router.books import Books
 from dispatcher.router.candidates import LEAST_LOAD_S
 from dispatcher.router.labels import Label
-from dispatcher.router.model import Route
+from dispatcher.router.messages import Route
 from dispatcher.router.restricted import Restricted
 from dispatcher.router.workers import Worker
 

@@ -5,7 +5,7 @@ from dispatcher.router.books import Books
 from dispatcher.router.hits import Hits
 from dispatcher.router.labels import Label, Pending
 from dispatcher.router.loads import Loads
-from dispatcher.router.model import Route
+from dispatcher.router.messages import Route
 from dispatcher.router.restricted import Restricted
 from dispatcher.router.workers import Worker
 

@@ -10,7 +10,7 @@ from itertools import islice
 from dispatcher.router.affinity import Prices
 from dispatcher.router.books import Books
 from dispatcher.router.labels import Label, Pending
-from dispatcher.router.model import Route
+from dispatcher.router.messages import Route
 from dispatcher.router.workers import Worker
 
 _LOOK_AT = 8

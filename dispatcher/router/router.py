@@ -2,6 +2,7 @@
 
 import heapq
 import random
+from typing import Generic
 
 from bus.errors import ConflictError
 from dispatcher.router.books import Books
@@ -10,14 +11,14 @@ from dispatcher.router.labels import Label, Pending
 from dispatcher.router.learning import infer_labels, learn
 from dispatcher.router.lineup import LineUp
 from dispatcher.router.matching import Matcher
-from dispatcher.router.model import Command, Finished, Outcome, TaskSpec, WorkerUse, WorkerView
+from dispatcher.router.messages import Carried, Command, Finished, Outcome, TaskSpec, WorkerUse, WorkerView
 from dispatcher.router.policy import RouterPolicy
 from dispatcher.router.spread import Spread
 from dispatcher.router.tasks import Tasks
 from dispatcher.router.workers import Worker
 
 
-class Router:
+class Router(Generic[Carried]):
     """Decides which worker runs which task, and when.
 
     `now` is seconds of one monotonic clock, and never goes back. Every method returns the commands that follow from
@@ -35,7 +36,7 @@ class Router:
 
     # ── tasks ──
 
-    def submit(self, now: float, task: TaskSpec) -> list[Command]:
+    def submit(self, now: float, task: TaskSpec[Carried]) -> list[Command[Carried]]:
         """A new task. `ConflictError` if one with this id has no answer yet."""
         books = self._books
         if task.task_id in books.tasks:
@@ -52,10 +53,10 @@ class Router:
             self._tasks.submit(now, pending)
         return books.take_out()
 
-    def finished(self, now: float, token: int, outcome: Outcome) -> Finished:
+    def finished(self, now: float, assignment_id: int, outcome: Outcome) -> Finished[Carried]:
         """A worker ran the task, or failed at it."""
         books = self._books
-        assignment = books.take_back(token)
+        assignment = books.take_back(assignment_id)
         if assignment is None:
             if outcome.view is not None:
                 self._fleet.seen(now, outcome.view)
@@ -86,10 +87,12 @@ class Router:
             commands=books.take_out(), assignment=assignment.command, requeued=again, cancelled=task.cancelled
         )
 
-    def bounced(self, now: float, token: int, *, no_responders: bool, view: WorkerView | None = None) -> list[Command]:
+    def bounced(
+        self, now: float, assignment_id: int, *, no_responders: bool, view: WorkerView | None = None
+    ) -> list[Command[Carried]]:
         """The worker was busy, or nobody listened: the task waits again, before those that arrived after it."""
         books = self._books
-        assignment = books.take_back(token)
+        assignment = books.take_back(assignment_id)
         if assignment is None:
             if view is not None:
                 self._fleet.seen(now, view)
@@ -103,7 +106,7 @@ class Router:
             if not task.cancelled:
                 self._tasks.bounced_by_all(now, task, no_responders=no_responders)
         elif no_responders:
-            self._fleet.gone(now, worker, bounced=token)
+            self._fleet.gone(now, worker, bounced=assignment_id)
             if not task.cancelled:
                 self._tasks.bounced(now, task)
         else:
@@ -112,20 +115,20 @@ class Router:
             self._spread.guard(now)
         return books.take_out()
 
-    def lost(self, now: float, token: int, worker_id: str) -> list[Command]:
+    def lost(self, now: float, assignment_id: int, worker_id: str) -> list[Command[Carried]]:
         """Nobody will answer the assignment, though its worker is there: it, or its answer, was lost on the way.
 
         `worker_id` is who is known to have had it, or empty.
         """
-        assignment = self._books.assigned.get(token)
+        assignment = self._books.assigned.get(assignment_id)
         if assignment is not None:
-            task = self._tasks.lose(token, worker_id)
+            task = self._tasks.lose(assignment_id, worker_id)
             if task is not None:
                 self._tasks.wait(now, task)
             self._fleet.answered(now, assignment.worker, None)
         return self._books.take_out()
 
-    def cancel(self, now: float, task_id: str) -> list[Command]:
+    def cancel(self, now: float, task_id: str) -> list[Command[Carried]]:
         """Nobody wants the answer: a waiting task is dropped, a running one keeps its slot until its result comes."""
         task = self._books.tasks.pop(task_id, None)
         if task is not None:
@@ -134,31 +137,31 @@ class Router:
 
     # ── workers ──
 
-    def worker_seen(self, now: float, view: WorkerView) -> list[Command]:
+    def worker_seen(self, now: float, view: WorkerView) -> list[Command[Carried]]:
         """A worker is there, and says what it holds and how busy it is."""
         self._fleet.seen(now, view)
         return self._books.take_out()
 
-    def worker_gone(self, now: float, worker_id: str) -> list[Command]:
+    def worker_gone(self, now: float, worker_id: str) -> list[Command[Carried]]:
         """A worker is dead: what it had and did not answer is run elsewhere, or given up."""
         worker = self._books.pool.find(worker_id)
         if worker is not None:
             self._fleet.gone(now, worker)
         return self._books.take_out()
 
-    def registry_lost(self, now: float) -> list[Command]:
+    def registry_lost(self, now: float) -> list[Command[Carried]]:
         """The registry is out of reach: known workers stay known, and no task type is called unknown."""
         self._tasks.registry = False
         return self._books.take_out()
 
-    def registry_found(self, now: float) -> list[Command]:
+    def registry_found(self, now: float) -> list[Command[Carried]]:
         """The registry is there again."""
         self._tasks.registry = True
         return self._books.take_out()
 
     # ── time ──
 
-    def tick(self, now: float) -> list[Command]:
+    def tick(self, now: float) -> list[Command[Carried]]:
         """Do what is due; safe to call at any time."""
         books = self._books
         while (subject := books.timers.due(now)) is not None:

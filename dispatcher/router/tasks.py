@@ -3,7 +3,7 @@
 from dispatcher.router.books import Books
 from dispatcher.router.labels import Label, Pending
 from dispatcher.router.matching import Matcher
-from dispatcher.router.model import Reason
+from dispatcher.router.messages import Reason
 from dispatcher.router.spread import Spread
 
 
@@ -59,9 +59,9 @@ class Tasks:
             else:
                 self.wait(now, task)
 
-    def lose(self, token: int, worker_id: str) -> Pending | None:
+    def lose(self, assignment_id: int, worker_id: str) -> Pending | None:
         """The task is lost with its worker, or on the way: returns it if it is to be run again."""
-        assignment = self._books.take_back(token)
+        assignment = self._books.take_back(assignment_id)
         assert assignment is not None
         task = assignment.task
         if task.cancelled:

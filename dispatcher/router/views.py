@@ -2,7 +2,7 @@
 
 from dispatcher.router.books import Books
 from dispatcher.router.labels import Label
-from dispatcher.router.model import WorkerView
+from dispatcher.router.messages import WorkerView
 from dispatcher.router.workers import Worker
 
 

@@ -1,7 +1,9 @@
 """A worker as the router knows it: what it holds, what it runs, and what it has room for."""
 
+from typing import Any
+
 from dispatcher.router.labels import Label, Pending
-from dispatcher.router.model import Assign, WorkerView
+from dispatcher.router.messages import Assign, WorkerView
 
 
 class Assignment:
@@ -10,7 +12,13 @@ class Assignment:
     __slots__ = ("aged", "command", "ends", "evicted", "label", "loads", "task", "worker")
 
     def __init__(
-        self, command: Assign, task: Pending, worker: "Worker | None", loads: bool, evicted: Label | None, ends: float
+        self,
+        command: Assign[Any],
+        task: Pending,
+        worker: "Worker | None",
+        loads: bool,
+        evicted: Label | None,
+        ends: float,
     ) -> None:
         self.command = command
         self.task = task

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatcher.durations import BOUNDS_S, Durations
-from dispatcher.router.model import Route
+from dispatcher.router import Route
 
 
 def test_every_route_is_there_from_the_start():

@@ -71,10 +71,10 @@ class AnyOrder(RuleBasedStateMachine):
         self.policy = RouterPolicy(
             mode=self.mode, max_waiting=30, max_waiting_per_label=20, max_bounces=40, max_bounced_s=1.0
         )
-        self.router = Router(self.policy, rng=random.Random(1))
+        self.router: Router[None] = Router(self.policy, rng=random.Random(1))
         self.workers: dict[str, TrueWorker] = {}
-        self.flying: dict[int, Assign] = {}
-        self.dead_tokens: list[int] = []
+        self.flying: dict[int, Assign[None]] = {}
+        self.dead_ids: list[int] = []
         self.open: set[str] = set()
         self.cancelled: set[str] = set()
         self.ended: dict[str, str] = {}
@@ -84,7 +84,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     # ── the service's part ──
 
-    def obey(self, commands: list[Command]) -> None:
+    def obey(self, commands: list[Command[None]]) -> None:
         for command in commands:
             task_id = command.task.task_id
             assert task_id in self.open, "a command for a task that has ended"
@@ -93,8 +93,8 @@ class AnyOrder(RuleBasedStateMachine):
                 continue
             running = [other for other in self.flying.values() if other.task.task_id == task_id]
             assert not running, "a task runs twice"
-            assert command.token not in self.flying
-            self.flying[command.token] = command
+            assert command.assignment_id not in self.flying
+            self.flying[command.assignment_id] = command
             if command.worker_id is not None:
                 mine = [other for other in self.flying.values() if other.worker_id == command.worker_id]
                 worker = self.router._books.pool.find(command.worker_id)
@@ -117,8 +117,8 @@ class AnyOrder(RuleBasedStateMachine):
         self.old_views.append(view)
         return view
 
-    def answer(self, token: int, *, ok: bool, with_view: bool, retryable: bool = False) -> None:
-        command = self.flying.pop(token)
+    def answer(self, assignment_id: int, *, ok: bool, with_view: bool, retryable: bool = False) -> None:
+        command = self.flying.pop(assignment_id)
         worker = self.workers.get(command.worker_id or "") or next(iter(self.workers.values()), None)
         view = None
         evicted = ""
@@ -139,9 +139,9 @@ class AnyOrder(RuleBasedStateMachine):
             view=view,
             worker_id="" if worker is None else worker.worker_id,
         )
-        result = self.router.finished(self.now, token, outcome)
+        result = self.router.finished(self.now, assignment_id, outcome)
         assert result.assignment is not None
-        assert result.assignment.token == token
+        assert result.assignment.assignment_id == assignment_id
         task_id = command.task.task_id
         assert result.cancelled == (task_id in self.cancelled)
         if result.answer:
@@ -167,6 +167,7 @@ class AnyOrder(RuleBasedStateMachine):
                     task_id=task_id,
                     task_type=task_type,
                     label=label,
+                    item=None,
                     retry=retry,
                     deadline=None if deadline is None else self.now + deadline,
                 ),
@@ -208,9 +209,11 @@ class AnyOrder(RuleBasedStateMachine):
         self.obey(self.router.worker_seen(self.now, self.view_of(worker.worker_id)))
 
     def lose(self, worker_id):
-        for token in [token for token, command in self.flying.items() if command.worker_id == worker_id]:
-            del self.flying[token]
-            self.dead_tokens.append(token)
+        for assignment_id in [
+            assignment_id for assignment_id, command in self.flying.items() if command.worker_id == worker_id
+        ]:
+            del self.flying[assignment_id]
+            self.dead_ids.append(assignment_id)
 
     @precondition(lambda self: self.workers)
     @rule(data=st.data())
@@ -223,16 +226,16 @@ class AnyOrder(RuleBasedStateMachine):
     @precondition(lambda self: self.flying)
     @rule(data=st.data())
     def lost_on_the_way(self, data):
-        token = data.draw(st.sampled_from(sorted(self.flying)))
-        command = self.flying.pop(token)
-        self.dead_tokens.append(token)
-        self.obey(self.router.lost(self.now, token, command.worker_id or ""))
+        assignment_id = data.draw(st.sampled_from(sorted(self.flying)))
+        command = self.flying.pop(assignment_id)
+        self.dead_ids.append(assignment_id)
+        self.obey(self.router.lost(self.now, assignment_id, command.worker_id or ""))
 
-    @precondition(lambda self: self.dead_tokens)
+    @precondition(lambda self: self.dead_ids)
     @rule(data=st.data())
     def late_result(self, data):
-        token = data.draw(st.sampled_from(self.dead_tokens))
-        result = self.router.finished(self.now, token, Outcome(ok=True, label_hit=True, load_ms=0, run_ms=1))
+        assignment_id = data.draw(st.sampled_from(self.dead_ids))
+        result = self.router.finished(self.now, assignment_id, Outcome(ok=True, label_hit=True, load_ms=0, run_ms=1))
         assert result.assignment is None
         assert not result.answer
         self.obey(result.commands)
@@ -245,30 +248,30 @@ class AnyOrder(RuleBasedStateMachine):
     @precondition(lambda self: self.flying)
     @rule(data=st.data(), retryable=st.booleans(), with_view=st.booleans())
     def failed(self, data, retryable, with_view):
-        token = data.draw(st.sampled_from(sorted(self.flying)))
-        self.answer(token, ok=False, retryable=retryable, with_view=with_view)
+        assignment_id = data.draw(st.sampled_from(sorted(self.flying)))
+        self.answer(assignment_id, ok=False, retryable=retryable, with_view=with_view)
 
     @precondition(lambda self: self.flying)
     @rule(data=st.data(), with_view=st.booleans(), foreign=st.integers(0, 2))
     def bounced(self, data, with_view, foreign):
-        token = data.draw(st.sampled_from(sorted(self.flying)))
-        command = self.flying.pop(token)
+        assignment_id = data.draw(st.sampled_from(sorted(self.flying)))
+        command = self.flying.pop(assignment_id)
         worker = self.workers.get(command.worker_id or "") or next(iter(self.workers.values()), None)
         view = None
         if worker is not None:
             worker.foreign = foreign
             view = self.view_of(worker.worker_id) if with_view else None
-        self.obey(self.router.bounced(self.now, token, no_responders=False, view=view))
+        self.obey(self.router.bounced(self.now, assignment_id, no_responders=False, view=view))
 
     @precondition(lambda self: self.flying)
     @rule(data=st.data())
     def nobody_listened(self, data):
-        token = data.draw(st.sampled_from(sorted(self.flying)))
-        command = self.flying.pop(token)
+        assignment_id = data.draw(st.sampled_from(sorted(self.flying)))
+        command = self.flying.pop(assignment_id)
         if command.worker_id is not None:
             self.workers.pop(command.worker_id, None)
             self.lose(command.worker_id)
-        self.obey(self.router.bounced(self.now, token, no_responders=True))
+        self.obey(self.router.bounced(self.now, assignment_id, no_responders=True))
 
     @precondition(lambda self: self.workers)
     @rule(
@@ -348,12 +351,12 @@ class AnyOrder(RuleBasedStateMachine):
             if not self.open and not self.flying:
                 break
             if self.flying:
-                token = min(self.flying)
-                if self.flying[token].worker_id is None and not self.workers:
-                    del self.flying[token]
-                    self.obey(self.router.bounced(self.now, token, no_responders=True))
+                assignment_id = min(self.flying)
+                if self.flying[assignment_id].worker_id is None and not self.workers:
+                    del self.flying[assignment_id]
+                    self.obey(self.router.bounced(self.now, assignment_id, no_responders=True))
                 else:
-                    self.answer(token, ok=True, with_view=True)
+                    self.answer(assignment_id, ok=True, with_view=True)
             else:
                 wake = self.router.next_wake()
                 assert wake is not None, f"{self.open} wait for ever"

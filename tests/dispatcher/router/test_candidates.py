@@ -30,7 +30,7 @@ def candidates(queues, began):
         label = Label(f"l{number}")
         label.load_s = load_s
         for arrived in sorted(began + age / 4 for age in ages):
-            label.push(Pending(TaskSpec(task_id="", task_type="t", label=label.name), label, arrived))
+            label.push(Pending(TaskSpec(task_id="", task_type="t", label=label.name, item=None), label, arrived))
         now = began + 100.0
         made.put(label, benefit(label, now) / label.count - now, load_s)
         labels.append(label)

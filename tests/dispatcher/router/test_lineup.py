@@ -21,10 +21,10 @@ class Pool:
     """Workers that take the time that tasks take, and die of some of them."""
 
     def __init__(self, *, workers, slots, window, labels, poisons):
-        self.router = Router(RouterPolicy(), rng=random.Random(3))
+        self.router: Router[None] = Router(RouterPolicy(), rng=random.Random(3))
         self.poisons = poisons
         self.now = 0.0
-        self.flying: dict[int, Assign] = {}
+        self.flying: dict[int, Assign[None]] = {}
         self.dead: set[str] = set()
         self.died_of: dict[str, str] = {}
         self.ended: dict[str, str] = {}
@@ -38,7 +38,7 @@ class Pool:
         heapq.heappush(self._events, (when, next(self._count), what, arguments))
 
     def submit(self, task_id, label):
-        self.obey(self.router.submit(self.now, TaskSpec(task_id=task_id, task_type="t", label=label)))
+        self.obey(self.router.submit(self.now, TaskSpec(task_id=task_id, task_type="t", label=label, item=None)))
 
     def run(self):
         for _ in range(20_000):
@@ -60,17 +60,17 @@ class Pool:
             if isinstance(command, Reject):
                 self.ended[task_id] = command.reason.value
                 continue
-            self.flying[command.token] = command
+            self.flying[command.assignment_id] = command
             if task_id in self.poisons:
                 self.at(self.now + KILLS_AFTER_S, self.die, command.worker_id, task_id)
             else:
-                self.at(self.now + RUN_S, self.answer, command.token)
+                self.at(self.now + RUN_S, self.answer, command.assignment_id)
 
-    def answer(self, token):
-        command = self.flying.pop(token, None)
+    def answer(self, assignment_id):
+        command = self.flying.pop(assignment_id, None)
         if command is not None and command.worker_id not in self.dead:
             self.ended[command.task.task_id] = "answered"
-            self.obey(self.router.finished(self.now, token, DONE).commands)
+            self.obey(self.router.finished(self.now, assignment_id, DONE).commands)
 
     def die(self, worker_id, task_id):
         if worker_id not in self.dead:
@@ -116,7 +116,7 @@ def test_without_the_line_up_a_bystander_would_have_been_given_up():
 
 
 def pending(*names):
-    return [Pending(TaskSpec(task_id=name, task_type="t", label="a"), Label("a"), 0.0) for name in names]
+    return [Pending(TaskSpec(task_id=name, task_type="t", label="a", item=None), Label("a"), 0.0) for name in names]
 
 
 def names(tasks):

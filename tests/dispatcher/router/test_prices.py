@@ -8,7 +8,7 @@ from dispatcher.router import RouterPolicy, WorkerView
 from dispatcher.router.affinity import Prices
 from dispatcher.router.books import Books
 from dispatcher.router.labels import Pending
-from dispatcher.router.model import TaskSpec
+from dispatcher.router.messages import TaskSpec
 from dispatcher.router.workers import Worker
 
 NOW = 100.0
@@ -41,7 +41,7 @@ def queue(books, name, count):
     found = books.labels.get(name)
     for number in range(count):
         arrived = NOW - 1.0 + number / count
-        found.push(Pending(TaskSpec(task_id=str(number), task_type="t", label=name), found, arrived))
+        found.push(Pending(TaskSpec(task_id=str(number), task_type="t", label=name, item=None), found, arrived))
 
 
 @pytest.mark.parametrize(

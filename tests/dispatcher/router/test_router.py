@@ -19,7 +19,7 @@ from dispatcher.router import (
 
 
 def router(*views, **policy):
-    made = Router(RouterPolicy(**policy), rng=random.Random(1))
+    made: Router[None] = Router(RouterPolicy(**policy), rng=random.Random(1))
     for view in views:
         assert made.worker_seen(0.0, view) == []
     return made
@@ -30,7 +30,7 @@ def worker(worker_id, *labels, **fields):
 
 
 def task(task_id, label="a", **fields):
-    return TaskSpec(task_id=task_id, label=label, **{"task_type": "t", **fields})
+    return TaskSpec(task_id=task_id, label=label, **{"task_type": "t", "item": None, **fields})
 
 
 def done(*, hit=True, **fields):
@@ -134,7 +134,9 @@ def test_a_worker_that_refuses_the_proposal_is_believed():
     assert isinstance(assign, Assign)
     kept = assign.evict_label
     other = "x" if kept == "y" else "y"
-    made.finished(1.0, assign.token, done(hit=False, evicted_label=other, view=worker("w", "new", kept, revision=1)))
+    made.finished(
+        1.0, assign.assignment_id, done(hit=False, evicted_label=other, view=worker("w", "new", kept, revision=1))
+    )
     assert made.held() == {"new": ["w"], kept: ["w"]}
 
 
@@ -192,7 +194,7 @@ def test_a_task_lost_on_the_way_is_sent_again_as_another_attempt_and_its_worker_
     assert isinstance(again, Assign)
     assert (again.worker_id, again.attempt) == ("w", 2)
     assert made.lost(1.0, 1, "w") == [], "the old assignment is known no more"
-    assert made.finished(2.0, again.token, done()).answer
+    assert made.finished(2.0, again.assignment_id, done()).answer
 
 
 def test_a_task_lost_on_the_way_that_may_not_be_run_twice_is_given_up_and_its_slot_is_free():
@@ -221,7 +223,7 @@ def test_what_was_sent_after_a_task_that_nobody_took_was_not_taken_either(retry,
     given_up = [c.task.task_id for c in commands if isinstance(c, Reject)]
     assert given_up == ([] if outcome == "sent" else ["3"])
     for _ in range(2):
-        commands = made.finished(1.0, made._books._token, done()).commands
+        commands = made.finished(1.0, made._books._last_id, done()).commands
         attempts |= {c.task.task_id: c.attempt for c in commands if isinstance(c, Assign)}
     assert attempts == {"1": 2, "2": 1} | ({"3": 1} if retry else {})
 
@@ -246,7 +248,7 @@ def test_the_last_attempt_is_the_answer():
     assert wake is not None
     [again] = made.tick(wake)
     assert isinstance(again, Assign)
-    assert made.finished(wake + 1, again.token, failure).answer
+    assert made.finished(wake + 1, again.assignment_id, failure).answer
 
 
 def test_a_late_result_is_no_answer():
@@ -334,12 +336,12 @@ def test_a_label_that_waits_beyond_the_age_limit_goes_before_hits():
     made = router(worker("w", "hot", capacity=1), age_limit_s=1.0, age_limit_loads=0.0)
     made.submit(0.0, task("0", "hot"))
     made.submit(0.0, task("rare", "rare"))
-    token, now = 1, 0.0
+    assignment_id, now = 1, 0.0
     for n in range(1, 60):
         now = n * 0.05
         made.submit(now, task(str(n), "hot"))
-        [(task_id, _, route)] = sent(made.finished(now, token, done()).commands)
-        token += 1
+        [(task_id, _, route)] = sent(made.finished(now, assignment_id, done()).commands)
+        assignment_id += 1
         if task_id == "rare":
             assert route is Route.LOAD
             break
@@ -359,9 +361,9 @@ def test_a_worker_shared_with_other_dispatchers_is_left_to_them_now_and_then():
     made = router(worker("w", "a"), worker("other", "b", running=1))
     for n in range(40):
         made.submit(0.0, task(str(n)))
-    token, now = 1, 0.0
-    while sent(made.finished(now, token, done(view=worker("w", "a", revision=token))).commands):
-        token += 1
+    assignment_id, now = 1, 0.0
+    while sent(made.finished(now, assignment_id, done(view=worker("w", "a", revision=assignment_id))).commands):
+        assignment_id += 1
         now += 0.05
     assert 0.25 <= now <= 0.4
     assert "w" in {worker_id for _, worker_id, _ in sent(made.tick(now + 0.01))}

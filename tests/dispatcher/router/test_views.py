@@ -8,7 +8,7 @@ import pytest
 from dispatcher.router import RouterPolicy, TaskSpec, WorkerView
 from dispatcher.router.books import Books
 from dispatcher.router.labels import Pending
-from dispatcher.router.model import Route
+from dispatcher.router.messages import Route
 from dispatcher.router.views import apply_view, changes_nothing
 from dispatcher.router.workers import Worker
 
@@ -24,7 +24,7 @@ def known():
     worker.epoch_ms, worker.revision = VIEW.epoch_ms, VIEW.revision
     apply_view(books, 0.0, worker, msgspec.structs.replace(VIEW, running=0))
     label = books.labels.get("a")
-    books.send(0.0, Pending(TaskSpec(task_id="1", task_type="t", label="a"), label, 0.0), worker, Route.HIT)
+    books.send(0.0, Pending(TaskSpec(task_id="1", task_type="t", label="a", item=None), label, 0.0), worker, Route.HIT)
     return worker
 
 

@@ -5,8 +5,12 @@ What is made once a task, and can be in no cycle, is left out of garbage collect
 
 import enum
 from collections.abc import Mapping
+from typing import Generic, TypeVar
 
 import msgspec
+
+Carried = TypeVar("Carried")
+"""Type of what a task carries for the service that submitted it. The router hands it back and never looks at it."""
 
 
 class Route(enum.Enum):
@@ -35,15 +39,19 @@ class Reason(enum.Enum):
     """It lost too many workers, or may not be tried again."""
 
 
-class TaskSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A task as the router sees it. `deadline` is on the router's clock; `item` is the service's own."""
+class TaskSpec(msgspec.Struct, Generic[Carried], frozen=True, kw_only=True):
+    """A task as the router sees it.
+
+    `deadline` is a time of the router's clock in seconds, None for no deadline. With `retry` false the task runs at
+    most once. `item` is the service's own and comes back with every command.
+    """
 
     task_id: str
     task_type: str
     label: str
     deadline: float | None = None
     retry: bool = True
-    item: object = None
+    item: Carried
 
 
 class WorkerView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -92,20 +100,19 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     run_ms: float
     evicted_label: str = ""
     retryable: bool = False
-    error_code: str = ""
     view: WorkerView | None = None
     worker_id: str = ""
 
 
-class Assign(msgspec.Struct, frozen=True, kw_only=True):
-    """Send the task to the worker, or to the queue group when `worker_id` is None.
+class Assign(msgspec.Struct, Generic[Carried], frozen=True, kw_only=True):
+    """A command to send the task to the worker, or to the queue group when `worker_id` is None.
 
-    `token` is unique among the router's assignments. `evict_label` is a proposal, empty when there is room.
-    `expected_ms` is load and run time as estimated; `waited_ms` the time since the task was submitted.
+    `assignment_id` is unique among the router's assignments and grows. `evict_label` is a proposal, empty when there is
+    room. `expected_ms` is load and run time as estimated; `waited_ms` the time since the task was submitted.
     """
 
-    token: int
-    task: TaskSpec
+    assignment_id: int
+    task: TaskSpec[Carried]
     attempt: int
     worker_id: str | None
     route: Route
@@ -114,28 +121,28 @@ class Assign(msgspec.Struct, frozen=True, kw_only=True):
     waited_ms: float = 0.0
 
 
-class Reject(msgspec.Struct, frozen=True, kw_only=True):
-    """Answer the task with an error; `worker_ids` are the workers that it lost."""
+class Reject(msgspec.Struct, Generic[Carried], frozen=True, kw_only=True):
+    """A command to answer the task with an error; `worker_ids` are the workers that were lost while they had it."""
 
-    task: TaskSpec
+    task: TaskSpec[Carried]
     reason: Reason
     message: str
     retry_after_s: float = 0.0
     worker_ids: tuple[str, ...] = ()
 
 
-Command = Assign | Reject
+Command = Assign[Carried] | Reject[Carried]
 
 
-class Finished(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Finished(msgspec.Struct, Generic[Carried], frozen=True, kw_only=True, gc=False):
     """What a result meant. The service answers the task only if `answer` is true.
 
-    `assignment` is None for a token that is no longer known: the task went on without this worker.
+    `assignment` is None for an assignment id that is no longer known: the task went on without this worker.
     `requeued`: the failure is tried again. `cancelled`: nobody waits for it any more.
     """
 
-    commands: list[Command]
-    assignment: Assign | None = None
+    commands: list[Command[Carried]]
+    assignment: Assign[Carried] | None = None
     requeued: bool = False
     cancelled: bool = False
 
