@@ -59,10 +59,11 @@ _setup:
 
 # ── develop ───────────────────────────────────────────────────────────────────
 
-# formatting, lint and types
+# formatting, lint, types and who may import whom
 check: setup
     {{ bin }}/ruff format --check .
     {{ bin }}/ruff check .
+    {{ bin }}/lint-imports --no-logo
     {{ bin }}/mypy
 
 # lint, types and all tests; arguments go to pytest: just test -k router
