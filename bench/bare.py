@@ -20,7 +20,7 @@ from nats.aio.msg import Msg
 from bus.command import settings_command
 from bus.component import Component, run_component
 from bus.settings import BusSettings
-from dispatcher.__main__ import Gateway
+from dispatcher.api.server import GatewayServer
 
 SUBJECT: Final = "bench.bare"
 ANSWER: Final = b'{"label":"bench/held","elapsed_ms":0.0015}'
@@ -55,7 +55,7 @@ async def gateway(component: Component, settings: BareSettings) -> None:
         server_header=False,
         date_header=False,
     )
-    server = Gateway(component.ready, config)
+    server = GatewayServer(component.ready, config)
     serving = asyncio.create_task(server.serve())
     await component.stopping.wait()
     server.should_exit = True

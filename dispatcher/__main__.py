@@ -8,13 +8,12 @@ from typing import Final
 
 import click
 import uvicorn
-from loguru import logger
 
 from bus.command import settings_command
 from bus.component import Component, run_component
 from bus.errors import UnavailableError
 from dispatcher.api.app import make_app
-from dispatcher.api.protocol import HttpProtocol
+from dispatcher.api.server import make_server
 from dispatcher.conversions import Conversions
 from dispatcher.metrics import Metrics
 from dispatcher.service import DispatcherService
@@ -45,24 +44,7 @@ async def serve(component: Component, settings: DispatcherSettings) -> None:
     conversions = Conversions(component.bus, idle_s=settings.convert_idle_s)
     metrics = Metrics(component.bus, service, component.shipper)
     app = make_app(component.bus, service, conversions, metrics, max_body_bytes=settings.max_body_bytes)
-    server = Gateway(
-        component.ready,
-        uvicorn.Config(
-            app,
-            host=settings.http_host,
-            port=settings.http_port,
-            http=HttpProtocol,
-            loop="none",
-            ws="none",
-            lifespan="off",
-            proxy_headers=False,  # nobody here asks who the client is
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            date_header=False,
-            timeout_graceful_shutdown=int(settings.drain_s),
-        ),
-    )
+    server = make_server(app, settings, component.ready)
     end = asyncio.Event()
     try:
         await _serve(component, service, server, end)
@@ -89,27 +71,6 @@ async def _serve(component: Component, service: DispatcherService, server: uvico
         finally:
             stopper.cancel()
             end.set()
-
-
-class Gateway(uvicorn.Server):
-    """Uvicorn without its signal handlers (the component has its own), which tells where it listens."""
-
-    def __init__(self, ready: asyncio.Event, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self._ready = ready
-
-    def capture_signals(self) -> nullcontext[None]:  # type: ignore[override]  # any context manager will do
-        """Leave signals alone."""
-        return nullcontext()
-
-    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
-        """Listen, and say where."""
-        await super().startup(sockets)  # type: ignore[arg-type]
-        for server in getattr(self, "servers", ()):
-            for socket in server.sockets:
-                host, port = socket.getsockname()[:2]
-                logger.bind(url=f"http://{host}:{port}").info("gateway listening")
-                self._ready.set()
 
 
 async def _stop(stopping: asyncio.Event, server: uvicorn.Server) -> None:

@@ -9,7 +9,7 @@ from litestar.params import Body
 from loguru import logger
 
 from bus.messages import ConvertRequest
-from dispatcher.api.gone import CLIENT_CLOSED_REQUEST, ClientGoneError, Clients
+from dispatcher.api.disconnects import CLIENT_CLOSED_REQUEST, ClientDisconnectedError, Disconnects
 from dispatcher.api.problems import documented
 from dispatcher.api.schema import Uploaded, UploadModel
 from dispatcher.conversions import Conversions
@@ -17,28 +17,28 @@ from dispatcher.conversions import Conversions
 
 def upload_model_route(conversions: Conversions) -> HTTPRouteHandler:
     """The route, on these conversions."""
-    clients = Clients()
+    disconnects = Disconnects()
 
     @post(
         "/upload-model",
         status_code=200,
         summary="Convert a SentenceTransformer and put it into the model repository",
         responses=documented(400, 404, 409, 413, 422, 429, 500, 502, 503, 504),
-        exception_handlers={ClientGoneError: _on_client_gone},
+        exception_handlers={ClientDisconnectedError: _on_client_disconnected},
     )
     async def upload_model(
         data: Annotated[UploadModel, Body(description="The model")], request: Request[Any, Any, Any]
     ) -> Uploaded:
         asked = ConvertRequest(model_id=data.model_id, max_batch_size=data.max_batch_size, overwrite=data.overwrite)
         converting = asyncio.create_task(conversions.convert(asked), name=f"conversion of {asked.model_id}")
-        with clients.watched(request.receive, converting.cancel):
+        with disconnects.watched(request.receive, converting.cancel):
             reply = await converting
         return Uploaded(status="success", model_name=reply.model_name, message=reply.message)
 
     return upload_model
 
 
-def _on_client_gone(request: Request[Any, Any, Any], _: ClientGoneError) -> Response[bytes]:
+def _on_client_disconnected(request: Request[Any, Any, Any], _: ClientDisconnectedError) -> Response[bytes]:
     """Nobody reads it. The conversion goes on: others may wait for it, and whoever asks again joins it."""
-    logger.bind(path=request.url.path).info("client gone, conversion left to itself")
+    logger.bind(path=request.url.path).info("client disconnected, conversion continues")
     return Response(b"", status_code=CLIENT_CLOSED_REQUEST)

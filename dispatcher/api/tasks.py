@@ -14,8 +14,8 @@ from loguru import logger
 from bus.errors import LabelbusError, MalformedError, reason
 from bus.names import check_task_id, check_task_type, normalise_label
 from dispatcher.answers import TaskAnswer, TaskRequest
-from dispatcher.api.direct import RawHeaders, RawResponse, direct
-from dispatcher.api.gone import CLIENT_CLOSED_REQUEST, ClientGoneError, Clients
+from dispatcher.api.disconnects import CLIENT_CLOSED_REQUEST, ClientDisconnectedError, Disconnects
+from dispatcher.api.fast_path import RawHeaders, RawResponse, fast_path
 from dispatcher.api.problems import RUN_TASK_PATH, TASK_ID_HEADER, documented, problem
 from dispatcher.api.schema import RunTask
 from dispatcher.service import DispatcherService
@@ -28,12 +28,12 @@ _encode = msgspec.json.Encoder().encode
 
 def run_task_route(service: DispatcherService) -> HTTPRouteHandler:
     """The route, on this service."""
-    clients = Clients()
+    disconnects = Disconnects()
 
     @post(
         RUN_TASK_PATH,
         status_code=200,
-        middleware=[direct(RunTask)],
+        middleware=[fast_path(RunTask)],
         summary="Run a task on a worker that holds its label",
         responses={
             200: ResponseSpec(data_container=dict[str, Any], description="The result, as the task type defines it"),
@@ -46,10 +46,10 @@ def run_task_route(service: DispatcherService) -> HTTPRouteHandler:
         task_id = f"{random.getrandbits(128):032x}" if data.task_id is None else data.task_id
         try:
             task = to_request(data, task_id if data.task_id is None else check_task_id(task_id), _traceparent(request))
-            with clients.watched(request.receive, partial(service.give_up, task_id)):
+            with disconnects.watched(request.receive, partial(service.give_up, task_id)):
                 answer = await service.run_task(task)
-        except ClientGoneError:
-            logger.bind(task_id=task_id, label=data.label).info("client gone, task given up")
+        except ClientDisconnectedError:
+            logger.bind(task_id=task_id, label=data.label).info("client disconnected, task cancelled")
             return Response(b"", status_code=CLIENT_CLOSED_REQUEST)  # nobody reads it
         except LabelbusError as exc:
             headers = {TASK_ID_HEADER: task_id} if task_id.isascii() and task_id.isprintable() else {}

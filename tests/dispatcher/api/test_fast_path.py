@@ -8,7 +8,7 @@ from litestar.params import Body
 from litestar.testing import TestClient
 
 from bus.errors import LabelbusError
-from dispatcher.api.direct import direct, read_body
+from dispatcher.api.fast_path import fast_path, read_body
 from dispatcher.api.problems import on_http_exception, on_labelbus_error
 
 
@@ -17,7 +17,7 @@ class Numbers(msgspec.Struct, frozen=True, kw_only=True):
     two: int = 2
 
 
-@post("/sum", status_code=200, middleware=[direct(Numbers)])
+@post("/sum", status_code=200, middleware=[fast_path(Numbers)])
 async def add(data: Annotated[Numbers, Body()], request: Request[Any, Any, Any]) -> Response[bytes]:
     headers = {"Sum-Of": f"{data.one}+{data.two}", "Seen": request.headers.get("seen", "")}
     return Response(b"%d" % (data.one + data.two), media_type="application/json", headers=headers)

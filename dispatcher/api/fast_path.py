@@ -22,12 +22,12 @@ RawHeaders = list[tuple[bytes, bytes]]
 Handler = Callable[..., Awaitable[Response[bytes]]]
 
 
-def direct(body_type: type[msgspec.Struct]) -> Callable[[ASGIApp], "DirectRoute"]:
+def fast_path(body_type: type[msgspec.Struct]) -> Callable[[ASGIApp], "FastPathRoute"]:
     """Middleware for a route whose handler takes `data: body_type` and `request`, and returns a `Response[bytes]`."""
-    return partial(DirectRoute, decode=msgspec.json.Decoder(body_type).decode)
+    return partial(FastPathRoute, decode=msgspec.json.Decoder(body_type).decode)
 
 
-class DirectRoute:
+class FastPathRoute:
     """Calls the handler of the route itself; what it raises goes to Litestar's exception handlers."""
 
     def __init__(self, app: ASGIApp, *, decode: Callable[[bytes], Any]) -> None:
