@@ -4,13 +4,13 @@ import asyncio
 import contextlib
 import shutil
 import signal
-from pathlib import Path
 
 import nats as nats_py
+import psutil
 import pytest
 
 from tests.disks import small_disk
-from tests.reliability.pool import DEADLINE_S, Pool, children
+from tests.reliability.pool import DEADLINE_S, Pool
 
 pytestmark = [pytest.mark.nats, pytest.mark.model, pytest.mark.e2e]
 
@@ -41,11 +41,11 @@ async def upload(pool, model):
 
 
 async def until_exporting(pool, name):
-    """Returns when a conversion of this converter is in its longest part, torch."""
+    """Wait until a conversion of this converter is in its longest part, torch."""
 
     async def so():
-        pid = pool.parts[name].pid
-        return any(b"converter.export" in Path(f"/proc/{child}/cmdline").read_bytes() for child in children(pid))
+        below = psutil.Process(pool.parts[name].pid).children(recursive=True)
+        return any("converter.export" in process.cmdline() for process in below)
 
     await pool.until(so)
 

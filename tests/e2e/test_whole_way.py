@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 import nats as nats_py
+import psutil
 import pytest
 
 from bench.labels import copy_entry
@@ -243,11 +244,8 @@ def test_ctrl_c_ends_it_all_and_leaves_no_process(up, model):
 
 
 def processes() -> list[str]:
-    found = []
-    for file in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            found.append(file.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
-    return found
+    """Return the command line of every process."""
+    return [" ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"])]
 
 
 def held_labels(registry: dict[str, Any]) -> dict[str, str]:

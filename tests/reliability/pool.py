@@ -4,12 +4,13 @@ import asyncio
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from bench.chaos_load import Gateway, Load, Outcome
 from labelbus.stack.ports import free_ports
@@ -42,13 +43,10 @@ class Part(StackProcess):
 
     def rss_mb(self) -> float:
         """Memory in use."""
-        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS"):
-                return int(line.split()[1]) / 1024
-        raise AssertionError("no VmRSS")
+        return float(psutil.Process(self.pid).memory_info().rss) / 2**20
 
     def open_files(self) -> int:
-        return sum(1 for _ in Path(f"/proc/{self.pid}/fd").iterdir())
+        return int(psutil.Process(self.pid).num_fds())
 
 
 class Pool:
@@ -106,7 +104,7 @@ class Pool:
                 try:
                     if await condition():
                         return time.monotonic() - began
-                except (OSError, EOFError):
+                except (OSError, EOFError, psutil.NoSuchProcess):
                     pass
                 await asyncio.sleep(0.02)
 
@@ -158,16 +156,6 @@ class Pool:
 def fault_s(*, full: float, short: float) -> float:
     """How long a fault lasts: as long as was promised with LABELBUS_FULL_FAULTS=1, else shorter, for every day."""
     return full if FULL else short
-
-
-def children(pid: int) -> list[int]:
-    """Processes that descend from this one."""
-    listed = subprocess.run(["ps", "-e", "-o", "pid=,ppid="], stdout=subprocess.PIPE, text=True, check=True).stdout
-    parents = {int(child): int(parent) for child, parent in (line.split() for line in listed.splitlines())}
-    found = [pid]
-    for above in found:
-        found += [child for child, parent in parents.items() if parent == above]
-    return found[1:]
 
 
 async def under_load(

@@ -1,13 +1,9 @@
 """Triton and its model processes killed, and models that cannot be loaded."""
 
 import asyncio
-import os
-import signal
-from pathlib import Path
 
+import psutil
 import pytest
-
-from tests.reliability.pool import children
 
 pytestmark = [pytest.mark.nats, pytest.mark.triton, pytest.mark.e2e]
 
@@ -35,12 +31,11 @@ async def labels(pool):
 
 
 def kill_all(pool, worker, name):
-    """SIGKILL to every process of this name below the worker; how many there were."""
-    part = pool.parts[worker]
-    assert part.pid is not None
-    found = [pid for pid in children(part.pid) if Path(f"/proc/{pid}/comm").read_text().startswith(name)]
-    for pid in found:
-        os.kill(pid, signal.SIGKILL)
+    """Send SIGKILL to every process of this name below the worker; return how many there were."""
+    below = psutil.Process(pool.parts[worker].pid).children(recursive=True)
+    found = [process for process in below if process.name().startswith(name)]
+    for process in found:
+        process.kill()
     return len(found)
 
 
