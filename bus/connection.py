@@ -12,10 +12,12 @@ import nats
 import nats.errors
 from loguru import logger
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js import JetStreamContext
 
 from bus.errors import InvalidInputError, UnavailableError, reason
+from bus.nats_errors import NATS_ERRORS, labelbus_error
 from bus.settings import BusSettings
 from bus.subjects import Subjects
 
@@ -34,11 +36,28 @@ RETURN_S: Final = 2.0
 GOODBYE_S: Final = 5.0
 """How long the server may take to say that a subscription has ended."""
 
+FLUSH_TIMEOUT_S: Final = 10.0
+NO_RESPONDERS: Final = "503"
+"""Status header of the server's note that nobody listens where a message with a reply subject was published."""
+
 Hook = Callable[[], Awaitable[None]]
+Callback = Callable[[Msg], Awaitable[None]]
+
+__all__ = ["Bus", "Msg", "Subscription", "connect", "is_no_responders"]
+
+
+def is_no_responders(msg: Msg) -> bool:
+    """Tell whether this message is the server's note that nobody listens where its question was published."""
+    return msg.headers is not None and msg.headers.get("Status") == NO_RESPONDERS
 
 
 class Bus:
-    """A connection and the names on it. Made by `connect`."""
+    """A connection and the names on it. Made by `connect`.
+
+    Its methods raise labelbus errors only: `UnavailableError` (NATS is away and the buffer of unsent messages is
+    full, or the connection is closed), its subclasses `NoRespondersError` and `RequestTimeoutError` from `request`,
+    `TooLargeError` (over the server's max_payload) and `BadNameError` (a subject or header that NATS does not allow).
+    """
 
     def __init__(self, nc: Client, subjects: Subjects, *, replicas: int = 1) -> None:
         self.nc: Final = nc
@@ -65,27 +84,79 @@ class Bus:
         """The largest message that this server takes."""
         return int(self.nc.max_payload)
 
-    async def settle(self) -> None:
-        """Return when the server knows every subscription that was made so far; raises nats-py's timeout error.
+    async def publish(
+        self, subject: str, payload: bytes = b"", *, reply: str = "", headers: dict[str, str] | None = None
+    ) -> None:
+        """Publish a message; while the server is away it waits in a buffer of `PENDING_BYTES` for the reconnect."""
+        try:
+            await self.nc.publish(subject, payload, reply, headers)
+        except nats.errors.Error as exc:
+            raise labelbus_error(exc, f"could not publish to {subject}") from exc
 
-        One `flush` does not say that: nats-py writes its PING at once, past a SUB that still waits for the task which
-        sends (seen 4 times in 400). The first one lets that task run, the second one comes after what it sent.
+    async def subscribe(self, subject: str, callback: Callback, *, queue: str = "") -> Subscription:
+        """Have `callback` awaited with each message on the subject, one message after the other.
+
+        With `queue` each message goes to one member of that queue group. End the subscription with `leave`, which
+        loses no message that the server has sent, or with `unsubscribe`.
         """
-        await self.nc.flush()
-        await self.nc.flush()
+        try:
+            return await self.nc.subscribe(subject, queue=queue, cb=callback)
+        except nats.errors.Error as exc:
+            raise labelbus_error(exc, f"could not subscribe to {subject}") from exc
+
+    async def request(
+        self, subject: str, payload: bytes = b"", *, timeout_s: float, headers: dict[str, str] | None = None
+    ) -> Msg:
+        """Publish a message and return the first answer to it.
+
+        Raises `NoRespondersError` if nobody listens on the subject, `RequestTimeoutError` if no answer came within
+        `timeout_s`: whoever heard the request may be working on it all the same.
+        """
+        try:
+            return await self.nc.request(subject, payload, timeout=timeout_s, headers=headers)
+        except NATS_ERRORS as exc:
+            raise labelbus_error(exc, f"request to {subject} failed") from exc
+
+    async def flush(self, *, timeout_s: float = FLUSH_TIMEOUT_S) -> None:
+        """Return when the server has processed what was sent so far; `RequestTimeoutError` after `timeout_s`.
+
+        While the server is away, return at once: what was sent waits for the reconnect.
+        """
+        try:
+            await self.nc.flush(timeout=timeout_s)  # type: ignore[arg-type]  # seconds; a fraction is fine
+        except NATS_ERRORS as exc:
+            raise labelbus_error(exc, "could not flush the connection to NATS") from exc
+
+    async def settle(self) -> None:
+        """Return when the server knows every subscription that was made so far; raises as `flush` does.
+
+        One `flush` is not enough: nats-py writes its PING at once, past a SUB that still waits for the task which
+        sends (seen 4 times in 400). The first flush lets that task run, the second comes after what it sent.
+        """
+        await self.flush()
+        await self.flush()
+
+    def new_inbox(self) -> str:
+        """Return a subject of this connection alone, to which answers can be sent."""
+        return self.nc.new_inbox()
+
+    async def unsubscribe(self, subscription: Subscription) -> None:
+        """End a subscription at once, without waiting for messages under way; a closed connection is no error."""
+        with suppress(nats.errors.Error):  # the connection ended first, and the subscription with it
+            await subscription.unsubscribe()
 
     async def leave(self, subscription: Subscription) -> None:
-        """End a subscription without cutting off: what the server has already sent is still handed to its callback."""
+        """End a subscription without losing messages: what the server has sent is still handed to its callback."""
         try:
             async with asyncio.timeout(GOODBYE_S if self.connected else 0):
-                # Asked for ahead of `drain`, whose PING overtakes its own UNSUB: what came between would be lost.
+                # Asked for ahead of `drain`, whose PING overtakes its own UNSUB: messages between would be lost.
                 await self.nc._send_unsubscribe(subscription._id)  # noqa: SLF001
                 await self.nc.flush()
                 await subscription.drain()  # type: ignore[no-untyped-call]
-        except (nats.errors.Error, TimeoutError) as exc:
-            # The server is away. nats-py has closed the subscription but would make it again with the connection.
+        except NATS_ERRORS as exc:
+            # The server is away. nats-py has closed the subscription, but would renew it at the reconnect.
             self.nc._remove_sub(subscription._id)  # noqa: SLF001
-            logger.bind(reason=reason(exc)).debug("subscription left without a goodbye")
+            logger.bind(reason=reason(exc)).debug("subscription ended while nats was away")
 
     def on_disconnect(self, hook: Hook) -> None:
         """Await `hook` each time the server is lost."""

@@ -17,6 +17,8 @@
     │   ├── LoadError             the label could not be taken up
     │   └── RuntimeUnavailableError  the runtime (Triton) is away; another worker may do it
     └── UnavailableError          a part of labelbus (NATS, the converter) is out of reach
+        ├── NoRespondersError     nobody listens on the subject of a request
+        ├── RequestTimeoutError   no answer to a request in time; it may still be carried out
         └── StoppingError         it is being stopped; another of its kind may do it
 
 `code` is stable and travels in `Result.error_code`, in HTTP problem details and in log records. Which HTTP
@@ -141,7 +143,26 @@ class UnavailableError(LabelbusError):
     code = "unavailable"
 
 
+class NoRespondersError(UnavailableError):
+    """Nobody listens on the subject of a request, so nothing was done."""
+
+
+class RequestTimeoutError(UnavailableError):
+    """A request was sent, but no answer came in time; it may have been carried out, or may still be."""
+
+
 class StoppingError(UnavailableError):
     """It was asked of a part that is being stopped, and nothing was done; another of its kind may do it."""
 
     code = "stopping"
+
+
+def classes_by_code() -> dict[str, type[LabelbusError]]:
+    """Return the class of each `code`: the one that introduces the code, not a subclass that inherits it."""
+    found: dict[str, type[LabelbusError]] = {}
+    kinds = [LabelbusError]
+    for kind in kinds:
+        if "code" in vars(kind):
+            found[kind.code] = kind
+        kinds += kind.__subclasses__()
+    return found

@@ -67,11 +67,4 @@ def error_of_reject(reject: Reject[Any]) -> LabelbusError:
             return WorkerError(reject.message)
 
 
-def _subclasses(kind: type[LabelbusError]) -> dict[str, type[LabelbusError]]:
-    found = {kind.code: kind}
-    for sub in kind.__subclasses__():
-        found.update(_subclasses(sub))
-    return found
-
-
-_CLASSES: Final = _subclasses(LabelbusError)
+_CLASSES: Final = errors.classes_by_code()

@@ -4,11 +4,10 @@ import asyncio
 import os
 import signal
 
-import nats.errors as nats_errors
 import pytest
 
 from bus.connection import RETURN_S, Bus, connect
-from bus.errors import InvalidInputError, UnavailableError
+from bus.errors import InvalidInputError, RequestTimeoutError, UnavailableError
 from bus.settings import BusSettings
 from tests.nats_server import LocalNats
 
@@ -87,10 +86,10 @@ async def test_what_was_published_last_is_on_its_way_when_the_connection_ends(bu
     async def hear(msg):
         heard.put_nowait(msg.data)
 
-    await bus.nc.subscribe(f"{settings.prefix}.last", cb=hear)
+    await bus.subscribe(f"{settings.prefix}.last", hear)
     await bus.settle()
     async with connect(settings, name="short") as short:
-        await short.nc.publish(f"{settings.prefix}.last", b"words")
+        await short.publish(f"{settings.prefix}.last", b"words")
     assert await asyncio.wait_for(heard.get(), DEADLINE_S) == b"words"
 
 
@@ -102,11 +101,11 @@ async def test_an_answer_to_a_flush_that_comes_after_its_timeout_leaves_the_conn
         # not before all its threads have stopped, which takes no time worth a thread
         os.waitid(os.P_PID, nats._process.pid, os.WSTOPPED)  # noqa: ASYNC222
         try:
-            with pytest.raises(nats_errors.FlushTimeoutError):
-                await bus.nc.flush(timeout=0.2)  # type: ignore[arg-type]  # seconds; a fraction is fine
+            with pytest.raises(RequestTimeoutError):
+                await bus.flush(timeout_s=0.2)
         finally:
             nats._process.send_signal(signal.SIGCONT)
-        await bus.nc.flush()
+        await bus.flush()
         assert bus.reconnects == 0
 
 
