@@ -1,4 +1,4 @@
-"""What the gateway asks of the service, and what it gets back."""
+"""Requests of the gateway to the service, and the answers to them."""
 
 from typing import Any, Final
 
@@ -9,11 +9,11 @@ from bus.errors import LabelbusError, OverloadedError, WorkerError
 from dispatcher.router import Reason, Reject
 
 RETRYABLE_CODES: Final = frozenset({errors.RuntimeUnavailableError.code})
-"""Failures that are the worker's and not the task's: another worker may not have them."""
+"""Codes of failures that are the worker's and not the task's: another worker may run the task."""
 
 
 class TaskRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A checked task: names in normal form, parameters known to be JSON. `deadline_ms` is Unix time, 0 for none."""
+    """A checked task: names in normal form, parameters valid JSON. `deadline_ms` is Unix time, 0 for no deadline."""
 
     task_id: str
     task_type: str
@@ -25,10 +25,10 @@ class TaskRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TaskAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a task: `output` (JSON) or `error`. Times are milliseconds, 0 where the task never came to it.
+    """The end of a task: `output` (JSON) or `error`. Times are milliseconds, 0 for steps that the task did not reach.
 
-    `queue_ms` is the time in the dispatcher's queue and in the worker's; `expected_ms` what the router thought that
-    load and run would take.
+    `queue_ms` is the time in the dispatcher's queue and in the worker's; `expected_ms` the router's estimate of load
+    and run time.
     """
 
     task_id: str
@@ -45,15 +45,15 @@ class TaskAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def error_of(code: str, message: str) -> LabelbusError:
-    """The error that a worker reported, as the class it was; one that is not known here is a `WorkerError`."""
+    """Return the error that a worker reported, of its own class; a code that is unknown here gives a `WorkerError`."""
     kind = _CLASSES.get(code, WorkerError)
-    if kind is LabelbusError:  # raised by a handler as it is: the worker's fault, not the dispatcher's
+    if kind is LabelbusError:  # a handler raised the root itself: a fault of the worker, not of the dispatcher
         kind = WorkerError
     return OverloadedError(message, retry_after_s=1.0) if kind is OverloadedError else kind(message)
 
 
 def error_of_reject(reject: Reject[Any]) -> LabelbusError:
-    """The router's refusal as an error."""
+    """Return the router's refusal as an error."""
     match reject.reason:
         case Reason.NO_WORKER:
             return errors.NoWorkerError(reject.message)

@@ -1,4 +1,4 @@
-"""Asks the converter for a model, and waits as long as it shows signs of life."""
+"""Requests to the converter, which wait as long as it shows signs of life."""
 
 import asyncio
 from typing import Final
@@ -13,13 +13,13 @@ from bus.messages import ConvertReply, ConvertRequest
 from dispatcher.answers import error_of
 
 MAX_ASKED: Final = 5
-"""Converters that may give a request back, one after the other, while all of them are replaced."""
+"""Converters asked one after the other, since each may be stopping while all of them are replaced."""
 
 PROGRESS_TIMEOUT_REASON = "the converter has been silent for {:.0f} s; its log may say why"
 
 
 class NoConverterError(UnavailableError):
-    """Nobody listens on `lb.convert`."""
+    """No converter listens on `lb.convert`."""
 
 
 class Conversions:
@@ -30,11 +30,11 @@ class Conversions:
         self._idle_s = idle_s
 
     async def convert(self, request: ConvertRequest) -> ConvertReply:
-        """The converter's reply, once the model is published.
+        """Have the model converted; return the converter's reply once the model is published.
 
-        Raises what the converter reports (`UnknownModelError`, `ConflictError`, …), and `UnavailableError` if there
-        is no converter or it falls silent. Any conversion's progress counts as a sign of life: they take turns. One
-        that is being stopped gives the request back, and others are asked.
+        Raises what the converter reports (`UnknownModelError`, `ConflictError`, …), and `UnavailableError` if there is
+        no converter or the converter falls silent. The progress of any conversion counts as a sign of life, since
+        conversions take turns. If a converter is being stopped and gives the request back, another one is asked.
         """
         stopped: StoppingError | None = None
         for _ in range(MAX_ASKED):
@@ -74,12 +74,12 @@ class Conversions:
                 await progress.unsubscribe()
                 await replies.unsubscribe()
         except nats.errors.Error as exc:
-            raise UnavailableError(f"NATS does not take the conversion ({reason(exc)}): try again") from exc
+            raise UnavailableError(f"could not publish the conversion to NATS ({reason(exc)}): try again") from exc
         if msg.headers and msg.headers.get("Status") == "503":
             raise NoConverterError("no converter is running; start one with `labelbus converter`")
         try:
             reply = decode_convert_reply(msg.data)
-        except MalformedError as exc:  # whoever asked for the conversion has no part in it
+        except MalformedError as exc:  # not the fault of whoever asked for the conversion
             raise WorkerError(f"the converter's answer cannot be read: {reason(exc)}") from exc
         if reply.error_code:
             raise error_of(reply.error_code, reply.message)

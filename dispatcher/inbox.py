@@ -1,134 +1,154 @@
-"""What comes to a dispatcher over the bus: answers, refusals, states and the echoes of probes, read and passed on."""
+"""Subscriptions of a dispatcher: messages from NATS in, decoded values out."""
 
-from contextlib import suppress
-from typing import Final, Protocol
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Final
 
+import msgspec
 import nats.errors
 from loguru import logger
 from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
 
 from bus.codec import decode_result, decode_state
 from bus.connection import Bus
 from bus.errors import MalformedError, reason
-from bus.messages import Result, Status
-from dispatcher.counts import Counts
-from dispatcher.probes import Probes
-from dispatcher.router import WorkerView
-from dispatcher.views import view_of_state
+from bus.messages import Result, WorkerState
+from dispatcher.counters import Counters
+from dispatcher.reply_subjects import AssignmentReply, EchoReply, PingReply, ReplySubjects
 
 NO_RESPONDERS: Final = "503"
+"""Value of the header `Status` with which the server says that a request found no subscriber."""
 
 
-class Reader(Protocol):
-    """Whom the inbox tells. `number` is the router's number of an assignment, or one that it never gave."""
+class ResultReceived(msgspec.Struct, frozen=True, gc=False):
+    """A worker's answer to an assignment."""
 
-    async def heard_of(self, view: WorkerView) -> None:
-        """A worker said how it is."""
+    assignment_id: int
+    result: Result
 
-    async def answered(self, number: int, result: Result, view: WorkerView | None) -> None:
-        """A worker ran a task, or failed at it."""
 
-    async def bounced(self, number: int, view: WorkerView | None, *, no_responders: bool) -> None:
-        """A worker was busy, or nobody listened."""
+class ResultUnreadable(msgspec.Struct, frozen=True, gc=False):
+    """A worker's answer to an assignment that cannot be decoded."""
 
-    async def unreadable(self, number: int, exc: MalformedError) -> None:
-        """A worker answered, and nobody can read what."""
+    assignment_id: int
+    reason: str
+
+
+class TaskUndelivered(msgspec.Struct, frozen=True, gc=False):
+    """An assignment that found no subscriber."""
+
+    assignment_id: int
+
+
+class StateReceived(msgspec.Struct, frozen=True, gc=False):
+    """A worker's state, which a worker publishes when it changes."""
+
+    state: WorkerState
+
+
+class PingAnswered(msgspec.Struct, frozen=True, gc=False):
+    """A worker's state in answer to a ping of `pinged_at`, with this dispatcher's assignments that the worker has.
+
+    `assignment_ids` is None if the worker does not tell, being of an older version.
+    """
+
+    pinged_at: float
+    state: WorkerState
+    assignment_ids: frozenset[int] | None
+
+
+class PingUndelivered(msgspec.Struct, frozen=True, gc=False):
+    """A ping that found no subscriber; `worker_id` may be `ANY_WORKER`."""
+
+    worker_id: str
+
+
+class EchoReceived(msgspec.Struct, frozen=True, gc=False):
+    """A message of this dispatcher to itself."""
+
+
+Received = (
+    ResultReceived | ResultUnreadable | TaskUndelivered | StateReceived | PingAnswered | PingUndelivered | EchoReceived
+)
 
 
 class Inbox:
-    """The dispatcher's subscriptions. Assignments go out with `reply_to(number)` as their reply subject.
+    """The dispatcher's subscriptions. `receive` is awaited with each decoded message, one at a time per subject."""
 
-    `life` tells this process from earlier ones of the same name.
-    """
-
-    def __init__(self, bus: Bus, dispatcher_id: str, life: str, reader: Reader, counts: Counts) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        replies: ReplySubjects,
+        counters: Counters,
+        *,
+        receive: Callable[[Received], Awaitable[None]],
+    ) -> None:
         self._bus = bus
-        self._id = dispatcher_id
-        self._life = f"{life}-"
-        self._reader = reader
-        self._counts = counts
-        self._probes: Probes
-        self._subscriptions: list[Subscription] = []
+        self._replies = replies
+        self._counters = counters
+        self._receive = receive
 
-    async def open(self, probes: Probes) -> None:
-        """Listen."""
-        self._probes = probes
-        nc, subjects = self._bus.nc, self._bus.subjects
-        self._subscriptions = [
-            await nc.subscribe(subjects.reply(self._id, "*"), cb=self._on_reply),
-            await nc.subscribe(subjects.state("*"), cb=self._on_state),
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[None]:
+        """Receive messages within the block."""
+        nc = self._bus.nc
+        subscriptions = [
+            await nc.subscribe(self._replies.all, cb=self._on_reply),
+            await nc.subscribe(self._bus.subjects.state("*"), cb=self._on_state),
         ]
-
-    async def close(self) -> None:
-        """Listen no more."""
-        for subscription in self._subscriptions:
-            with suppress(nats.errors.Error):  # the connection went first
-                await subscription.unsubscribe()
-
-    def reply_to(self, number: int) -> str:
-        """Where the answer to an assignment is to go."""
-        return self._bus.subjects.reply(self._id, f"{self._life}{number}")
-
-    def number_of(self, token: str) -> int:
-        """The router's number of an assignment; one that was never given, for a token of an earlier life.
-
-        A dispatcher that is restarted under its name counts anew, and late results would meet others' tasks.
-        """
-        number = token.removeprefix(self._life)
-        return int(number) if number != token and number.isascii() and number.isdigit() else -1
+        try:
+            yield
+        finally:
+            for subscription in subscriptions:
+                with suppress(nats.errors.Error):  # the connection went first
+                    await subscription.unsubscribe()
 
     async def _on_state(self, msg: Msg) -> None:
-        try:
-            state = decode_state(msg.data)
-        except MalformedError as exc:
-            self._ignore(msg, exc)
-            return
-        self._probes.heard(state.worker_id)
-        await self._reader.heard_of(view_of_state(state))
+        state = self._decode_state(msg)
+        if state is not None:
+            await self._receive(StateReceived(state))
 
     async def _on_reply(self, msg: Msg) -> None:
-        token = msg.subject.rpartition(".")[2]
+        received = self._decode_reply(msg)
+        if received is not None:
+            await self._receive(received)
+
+    def _decode_reply(self, msg: Msg) -> Received | None:
         no_responders = msg.headers is not None and msg.headers.get("Status") == NO_RESPONDERS
-        if token.startswith(Probes.MARK):
-            await self._on_probe(token, msg, no_responders)
-            return
-        number = self.number_of(token)
-        if no_responders:
-            self._probes.settled(number)
-            self._counts.bounced += 1
-            # Just after NATS was away the worker may only need a moment longer than this dispatcher.
-            await self._reader.bounced(number, None, no_responders=not self._bus.unsettled)
-            return
-        try:
-            result = decode_result(msg.data)
-        except MalformedError as exc:
-            self._ignore(msg, exc)
-            self._probes.settled(number)
-            await self._reader.unreadable(number, exc)
-            return
-        self._probes.settled(number)
-        self._probes.heard(result.worker_id)
-        view = None if result.state is None else view_of_state(result.state)
-        if result.status is Status.BUSY:
-            self._counts.bounced += 1
-            await self._reader.bounced(number, view, no_responders=False)
-        else:
-            await self._reader.answered(number, result, view)
+        match self._replies.parse(msg.subject):
+            case AssignmentReply(assignment_id):
+                return TaskUndelivered(assignment_id) if no_responders else self._decode_result(msg, assignment_id)
+            case PingReply(pinged_at, worker_id):
+                return PingUndelivered(worker_id) if no_responders else self._decode_pong(msg, pinged_at)
+            case EchoReply():
+                return EchoReceived()
+            case None:
+                self._ignore(msg, "its subject is no reply subject of this dispatcher")
+                return None
 
-    async def _on_probe(self, token: str, msg: Msg, no_responders: bool) -> None:
-        if no_responders or self._probes.is_echo(token):
-            self._probes.answered(token, None)
-            return
+    def _decode_result(self, msg: Msg, assignment_id: int) -> Received:
         try:
-            state = decode_state(msg.data)
+            return ResultReceived(assignment_id, decode_result(msg.data))
         except MalformedError as exc:
-            self._ignore(msg, exc)
-            return
-        self._probes.answered(token, state)
-        await self._reader.heard_of(view_of_state(state))
+            self._ignore(msg, reason(exc))
+            return ResultUnreadable(assignment_id, reason(exc))
 
-    def _ignore(self, msg: Msg, exc: MalformedError) -> None:
-        self._counts.malformed += 1
-        log = logger.bind(subject=msg.subject, reason=reason(exc), malformed=self._counts.malformed)
+    def _decode_pong(self, msg: Msg, pinged_at: float) -> Received | None:
+        state = self._decode_state(msg)
+        if state is None:
+            return None
+        if state.owed is None:
+            return PingAnswered(pinged_at, state, None)
+        return PingAnswered(pinged_at, state, frozenset(map(self._replies.assignment_id, state.owed)))
+
+    def _decode_state(self, msg: Msg) -> WorkerState | None:
+        try:
+            return decode_state(msg.data)
+        except MalformedError as exc:
+            self._ignore(msg, reason(exc))
+            return None
+
+    def _ignore(self, msg: Msg, why: str) -> None:
+        self._counters.malformed += 1
+        log = logger.bind(subject=msg.subject, reason=why, malformed=self._counters.malformed)
         log.warning("message ignored")

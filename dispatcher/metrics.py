@@ -1,7 +1,7 @@
-"""What the dispatcher counts, as Prometheus reads it.
+"""The dispatcher's metrics in the text format of Prometheus.
 
-Everything is worked out when somebody asks: a task costs nothing for it but what the service counts anyway. Series are
-bounded by `MOST_WORKERS` workers, `MOST_LABELS` labels, and the fixed sets of outcomes, events and routes.
+Everything is computed at a scrape: a task costs no more than what the service counts anyway. Series are bounded by
+`MOST_WORKERS` workers, `MOST_LABELS` labels, and the fixed sets of outcomes, events and routes.
 """
 
 import platform
@@ -21,23 +21,23 @@ from prometheus_client.registry import Collector
 from bus.connection import Bus
 from bus.logs import LogShipper
 from bus.version import labelbus_version
-from dispatcher.durations import BOUNDS_S
+from dispatcher.counters import BOUNDS_S
 from dispatcher.service import DispatcherService
 
 MEDIA_TYPE: Final = "text/plain; version=0.0.4"
-"""Of `Metrics.text`, in UTF-8: what every scraper reads, KEDA's `metrics-api` among them."""
+"""Media type of `Metrics.text`, in UTF-8: every scraper reads it, KEDA's `metrics-api` among them."""
 
 MOST_LABELS: Final = 20
-"""Labels whose queues are named: those with the longest."""
+"""Labels with a series of their own: those with the longest queues."""
 
 MOST_WORKERS: Final = 300
-"""Workers that are told of one by one; in a larger pool that would hold the loop up for more than 10 ms."""
+"""Workers up to which each has its series; in a larger pool they would block the event loop for more than 10 ms."""
 
 OUTCOMES: Final = ("answered", "failed", "rejected", "expired", "cancelled")
-"""Each task that was submitted ends in one of them."""
+"""Outcomes of tasks: each submitted task ends in exactly one."""
 
 EVENTS: Final = ("retried", "bounced", "late", "lost")
-"""What may happen to a task on its way, more than once."""
+"""Events on a task's way; each may happen more than once."""
 
 
 class Metrics:
@@ -49,12 +49,12 @@ class Metrics:
         ProcessCollector(registry=self._registry)  # processor time, memory, files; nothing where there is no /proc
 
     def text(self) -> bytes:
-        """All metrics as they are now, of type `MEDIA_TYPE`."""
+        """Return all metrics as they are now, of type `MEDIA_TYPE`."""
         return generate_latest(self._registry)
 
 
 class DispatcherCollector(Collector):
-    """Reads what is there, and changes nothing."""
+    """Collector of the dispatcher's metrics; changes nothing."""
 
     def __init__(self, bus: Bus, service: DispatcherService, shipper: LogShipper) -> None:
         self._bus = bus
@@ -62,14 +62,14 @@ class DispatcherCollector(Collector):
         self._shipper = shipper
 
     def describe(self) -> list[Metric]:
-        """Nothing: there is one collector of these names in its registry."""
+        """Return nothing: the registry has one collector of these names, and need not check for duplicates."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """One family after the other."""
+        """Yield the metric families."""
         yield InfoMetricFamily(
             "labelbus_build",
-            "The dispatcher that runs.",
+            "Version of this dispatcher and of its Python.",
             {"version": labelbus_version(), "python": platform.python_version()},
         )
         yield from self._tasks()
@@ -77,41 +77,43 @@ class DispatcherCollector(Collector):
         yield from self._connection()
 
     def _tasks(self) -> Iterator[Metric]:
-        service, counts, router = self._service, self._service.counts, self._service.router
-        yield GaugeMetricFamily("labelbus_tasks_waiting", "Tasks that wait here for a worker.", router.waiting)
+        service, counters, router = self._service, self._service.counters, self._service.router
+        yield GaugeMetricFamily("labelbus_tasks_waiting", "Tasks waiting here for a worker.", router.waiting)
         waiting = GaugeMetricFamily(
             "labelbus_label_tasks_waiting",
-            f"Tasks that wait here for a worker, of the {MOST_LABELS} labels with the most, if every worker runs them.",
+            f"Tasks waiting here, of the {MOST_LABELS} labels with most; only types that all workers run.",
             labels=["label"],
         )
         for label, count in router.longest_queues(MOST_LABELS):
             waiting.add_metric([label], count)
         yield waiting
         yield GaugeMetricFamily(
-            "labelbus_tasks_in_flight", "Tasks sent to a worker, or to any, and not answered yet.", router.running
+            "labelbus_tasks_in_flight",
+            "Tasks sent to a worker or the queue group, not answered yet.",
+            router.running,
         )
-        yield CounterMetricFamily("labelbus_tasks_submitted", "Tasks taken from clients.", counts.submitted)
+        yield CounterMetricFamily("labelbus_tasks_submitted", "Tasks accepted from clients.", counters.submitted)
         yield _counters(
             "labelbus_tasks",
-            "Tasks by what became of them: answered by a worker, failed there, rejected here, past their deadline, or "
-            "given up by the client.",
+            "Tasks by outcome: answered by a worker, failed there, rejected by the dispatcher, past their deadline, or "
+            "cancelled by the client.",
             "outcome",
-            {name: getattr(counts, name) for name in OUTCOMES},
+            {name: getattr(counters, name) for name in OUTCOMES},
         )
         yield _counters(
             "labelbus_task_events",
-            "What happened to tasks on their way: tried again after a failure, sent back because the worker was busy "
-            "or gone, answered too late, lost on the wire.",
+            "Events on the way of tasks: retried after a failure, bounced because the worker was busy or gone, "
+            "answered too late, lost between dispatcher and worker.",
             "event",
-            {name: getattr(counts, name) for name in EVENTS},
+            {name: getattr(counters, name) for name in EVENTS},
         )
         yield CounterMetricFamily(
-            "labelbus_messages_malformed", "Messages ignored because they could not be read.", counts.malformed
+            "labelbus_messages_malformed", "Messages ignored because they could not be decoded.", counters.malformed
         )
         durations = HistogramMetricFamily(
             "labelbus_task_duration_seconds",
-            "From the request to the answer of a worker, by route: a hit, a wait for a holder, a load, one more copy, "
-            "or any worker.",
+            "Time from the request to the worker's answer, by route: hit, wait for a holder, load, one more copy, or "
+            "any worker.",
             labels=["route"],
         )
         bounds = [*map(str, BOUNDS_S), "+Inf"]
@@ -120,25 +122,27 @@ class DispatcherCollector(Collector):
             durations.add_metric([histogram.route], buckets, histogram.sum_s)
         yield durations
         yield GaugeMetricFamily(
-            "labelbus_parameters_held_bytes", "Parameters of all tasks under way.", service.held_bytes
+            "labelbus_parameters_held_bytes",
+            "Bytes of parameters of all requests in flight.",
+            service.in_flight.held_bytes,
         )
 
     def _workers(self) -> Iterator[Metric]:
         uses = sorted(self._service.router.uses(), key=lambda use: use.worker_id)
         live = [use for use in uses if not use.draining]
-        yield GaugeMetricFamily("labelbus_workers", "Workers that are known and take tasks.", len(live))
+        yield GaugeMetricFamily("labelbus_workers", "Known workers that take tasks.", len(live))
         yield GaugeMetricFamily("labelbus_slots", "Slots of those workers.", sum(use.slots for use in live))
         yield GaugeMetricFamily(
             "labelbus_slots_busy",
-            "Slots of those workers that run a task of any dispatcher.",
+            "Slots of those workers that run a task, of whatever dispatcher.",
             sum(min(use.running, use.slots) for use in live),
         )
-        slots = _of_workers("labelbus_worker_slots", "Tasks that the worker runs at once.")
-        running = _of_workers("labelbus_worker_tasks", "Tasks that the worker has, of any dispatcher.")
+        slots = _of_workers("labelbus_worker_slots", "Tasks that the worker runs at a time.")
+        running = _of_workers("labelbus_worker_tasks", "Tasks that the worker has, of whatever dispatcher.")
         capacity = _of_workers("labelbus_worker_capacity_labels", "Labels that the worker can hold.")
-        held = _of_workers("labelbus_worker_labels", "Labels that the worker holds or loads.")
-        loading = _of_workers("labelbus_worker_labels_loading", "Labels that the worker loads.")
-        draining = _of_workers("labelbus_worker_draining", "1 while the worker ends what it has and takes no more.")
+        held = _of_workers("labelbus_worker_labels", "Labels that the worker holds or is loading.")
+        loading = _of_workers("labelbus_worker_labels_loading", "Labels that the worker is loading.")
+        draining = _of_workers("labelbus_worker_draining", "1 while the worker finishes its tasks and takes no more.")
         for use in uses if len(uses) <= MOST_WORKERS else ():
             names = [use.worker_id]
             slots.add_metric(names, use.slots)
@@ -151,9 +155,9 @@ class DispatcherCollector(Collector):
 
     def _connection(self) -> Iterator[Metric]:
         yield GaugeMetricFamily("labelbus_nats_connected", "1 while NATS is reachable.", float(self._bus.connected))
-        yield CounterMetricFamily("labelbus_nats_reconnects", "Times that NATS was found again.", self._bus.reconnects)
+        yield CounterMetricFamily("labelbus_nats_reconnects", "Reconnections to NATS.", self._bus.reconnects)
         yield CounterMetricFamily(
-            "labelbus_log_records_shipped", "Log records that are in the log stream.", self._shipper.shipped
+            "labelbus_log_records_shipped", "Log records stored in the log stream.", self._shipper.shipped
         )
         yield CounterMetricFamily(
             "labelbus_log_records_dropped", "Log records dropped because the buffer was full.", self._shipper.dropped

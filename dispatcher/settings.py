@@ -40,5 +40,5 @@ class DispatcherSettings(BusSettings, frozen=True, kw_only=True):
 
     @property
     def id(self) -> str:
-        """The dispatcher's name: part of its reply subjects, so never that of another."""
+        """Name of the dispatcher on the bus, a part of its reply subjects: no two may share one."""
         return self.dispatcher_id or f"dispatcher-{os.getpid()}"

@@ -1,11 +1,11 @@
-"""What workers say of themselves, as the router takes it."""
+"""Conversion of workers' descriptions of themselves into the router's views."""
 
 from bus.messages import WorkerEntry, WorkerState
 from dispatcher.router import WorkerView
 
 
 def view_of_entry(entry: WorkerEntry) -> WorkerView:
-    """A registry entry: it knows task types and load times, and nothing of what runs just now."""
+    """Return the view of a registry entry, which has task types and load times, but not the number of running tasks."""
     return WorkerView(
         worker_id=entry.worker_id,
         labels=tuple(entry.labels),
@@ -22,7 +22,7 @@ def view_of_entry(entry: WorkerEntry) -> WorkerView:
 
 
 def view_of_state(state: WorkerState) -> WorkerView:
-    """A state, which comes with each answer and when something changes."""
+    """Return the view of a state, which comes with each result and whenever the worker changes."""
     return WorkerView(
         worker_id=state.worker_id,
         labels=state.labels,

@@ -46,7 +46,7 @@ def run_task_route(service: DispatcherService) -> HTTPRouteHandler:
         task_id = f"{random.getrandbits(128):032x}" if data.task_id is None else data.task_id
         try:
             task = to_request(data, task_id if data.task_id is None else check_task_id(task_id), _traceparent(request))
-            with disconnects.watched(request.receive, partial(service.give_up, task_id)):
+            with disconnects.watched(request.receive, partial(service.cancel, task_id)):
                 answer = await service.run_task(task)
         except ClientDisconnectedError:
             logger.bind(task_id=task_id, label=data.label).info("client disconnected, task cancelled")

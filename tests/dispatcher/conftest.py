@@ -15,8 +15,7 @@ from bus.errors import LoadError, UnknownModelError, WorkerError
 from bus.logs import LogShipper
 from bus.quick_log import QuickLog
 from bus.settings import BusSettings
-from dispatcher.__main__ import serve
-from dispatcher.service import DispatcherService
+from dispatcher.__main__ import serve, wire
 from dispatcher.settings import DispatcherSettings
 from labelbus.stack.ports import free_ports
 from worker.handlers import embed_texts, infer, sample_task
@@ -98,31 +97,26 @@ class Worker:
 class Gateway:
     """A dispatcher in this process, and a client of it."""
 
-    def __init__(self, bus: Bus, settings: BusSettings, stack: contextlib.AsyncExitStack) -> None:
+    def __init__(
+        self, bus: Bus, settings: BusSettings, own: Bus, asked: DispatcherSettings, stack: contextlib.AsyncExitStack
+    ) -> None:
         self.bus = bus
         self.settings = settings
         self.gate = Gate()
         self.workers: dict[str, Worker] = {}
+        self.component = component(own, asked)
+        dispatcher = wire(self.component, asked)
+        self.service = dispatcher.service
+        self.serving = asyncio.create_task(serve(dispatcher))
+        self.port = asked.http_port
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.http = httpx.AsyncClient(base_url=self.url, timeout=DEADLINE_S)
         self._stack = stack
 
-    async def start(self, own: Bus, settings: DispatcherSettings, monkeypatch: pytest.MonkeyPatch) -> None:
-        services: list[DispatcherService] = []
-        first = DispatcherService.__init__
-
-        def remembered(service: DispatcherService, *args: Any) -> None:
-            services.append(service)
-            first(service, *args)
-
-        monkeypatch.setattr(DispatcherService, "__init__", remembered)
-        self.component = component(own, settings)
-        self.serving = asyncio.create_task(serve(self.component, settings))
+    async def start(self) -> None:
         ready = asyncio.create_task(self.component.ready.wait())
         await asyncio.wait((ready, self.serving), timeout=DEADLINE_S, return_when=asyncio.FIRST_COMPLETED)
         assert ready.done(), self.serving
-        self.service = services[-1]
-        self.port = settings.http_port
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.http = await self._stack.enter_async_context(httpx.AsyncClient(base_url=self.url, timeout=DEADLINE_S))
 
     async def stop(self) -> None:
         self.gate.open.set()
@@ -163,14 +157,15 @@ MakeGateway = Callable[..., Any]
 
 
 @pytest.fixture
-async def make_gateway(bus: Bus, settings: BusSettings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[MakeGateway]:
+async def make_gateway(bus: Bus, settings: BusSettings) -> AsyncIterator[MakeGateway]:
     async with contextlib.AsyncExitStack() as stack:
 
         async def make(on: BusSettings = settings, **fields: Any) -> Gateway:
             own = await stack.enter_async_context(connect(on, name="dispatcher"))
             asked = {**msgspec.structs.asdict(on), "dispatcher_id": "d1", "http_port": free_ports((0, ""))[0], **fields}
-            gateway = Gateway(bus, on, stack)
-            await gateway.start(own, DispatcherSettings(**asked), monkeypatch)
+            gateway = Gateway(bus, on, own, DispatcherSettings(**asked), stack)
+            await stack.enter_async_context(gateway.http)
+            await gateway.start()
             stack.push_async_callback(gateway.stop)
             return gateway
 

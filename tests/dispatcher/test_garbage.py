@@ -20,15 +20,16 @@ def body(**fields: Any) -> bytes:
 
 async def test_garbage_on_every_subject_is_counted_and_tasks_go_on(pool):
     subjects = pool.bus.subjects
-    life = pool.service._inbox._life
     kv = await pool.bus.js.key_value(subjects.bucket)
     for payload in GARBAGE:
         for subject in (
             subjects.state("w1"),
             subjects.state("x"),
-            subjects.reply("d1", f"{life}1"),
+            pool.service.replies.assignment(1),
             subjects.reply("d1", "x"),
             subjects.reply("d1", "p-w1"),
+            subjects.reply("d1", "p-1-w1"),
+            subjects.reply("d1", f"p-{'9' * 1_000}-w1"),
             subjects.reply("d1", "9" * 1_000),
         ):
             await pool.bus.nc.publish(subject, payload)
@@ -38,8 +39,8 @@ async def test_garbage_on_every_subject_is_counted_and_tasks_go_on(pool):
     await pool.bus.nc.publish(subjects.reply("d1", "p-"), headers={"Status": "503"})
     await pool.bus.nc.publish(subjects.reply("d1", "x"), headers={"Status": "503"})
     await pool.bus.settle()
-    await until(lambda: pool.service.counts.malformed == 6 * len(GARBAGE))
-    await until(lambda: pool.service._watch.malformed == len(GARBAGE))
+    await until(lambda: pool.service.counters.malformed == 8 * len(GARBAGE) + 1)
+    await until(lambda: pool.service.watch.malformed == len(GARBAGE))
     assert (await pool.http.get("/workers")).json() == {"workers": ["w1"]}
     assert (await pool.run()).status_code == 200
 
@@ -58,8 +59,8 @@ async def test_an_answer_that_cannot_be_read_is_tried_again_and_then_told_at_onc
     assert (problem["task_id"], problem["worker"]) == ("t", "w1")
     assert "cannot be read" in problem["detail"]
     assert len(sent) == runs
-    assert pool.service.counts.malformed == runs
-    assert pool.service.counts.retried == runs - 1
+    assert pool.service.counters.malformed == runs
+    assert pool.service.counters.retried == runs - 1
     monkeypatch.undo()
     assert (await pool.run()).status_code == 200
 
@@ -77,10 +78,10 @@ async def test_a_late_result_is_dropped_and_counted(pool):
     result = Result(task_id="t", worker_id="w1", status=Status.OK, output=b'{"late": true}')
     running = pool.begin(task_id="t")
     await pool.gate.next_entered()
-    for token in (f"{pool.service._inbox._life}99", "1", "0-1", "-1", ""):
-        reply = pool.bus.subjects.reply("d1", token) if token else pool.bus.subjects.reply("d1", "²")
+    others = [pool.bus.subjects.reply("d1", token) for token in ("1", "0-1", "-1", "²")]
+    for reply in (pool.service.replies.assignment(99), *others):
         await pool.bus.nc.publish(reply, encode_result(result))
-    await until(lambda: pool.service.counts.late == 5)
+    await until(lambda: pool.service.counters.late == 5)
     assert not running.done()
     pool.gate.open.set()
     assert (await running).json() == {"task": "t"}
@@ -92,14 +93,14 @@ async def test_a_result_for_an_earlier_life_of_the_dispatcher_meets_no_task_of_t
     running = first.begin(task_id="old")
     await first.gate.next_entered()
     second = await make_gateway()
-    assert second.service._inbox._life != first.service._inbox._life
+    assert second.service.replies.assignment(1) != first.service.replies.assignment(1)
     running.cancel()
     await until(lambda: [view.worker_id for view in second.service.router.workers()] == ["w1"])
     young = second.begin("echo", task_id="young", parameters_json='{"mine": 1}')
-    await until(lambda: "young" in second.service.flights)
+    await until(lambda: "young" in second.service.in_flight)
     first.gate.open.set()
     assert (await young).json() == {"mine": 1}
-    await until(lambda: second.service.counts.late == 1)
+    await until(lambda: second.service.counters.late == 1)
 
 
 async def test_what_nats_does_not_take_is_503_and_costs_no_slot(pool, monkeypatch):

@@ -76,7 +76,7 @@ async def test_a_client_that_goes_away_has_its_task_cancelled(pool):
     await until(lambda: pool.service.router.waiting == 1)
     for task in (running, waiting):
         task.cancel()
-    await until(lambda: len(pool.service.flights) == 0)
+    await until(lambda: len(pool.service.in_flight) == 0)
     assert pool.service.router.waiting == 0
     pool.gate.open.set()
     assert (await pool.run()).status_code == 200
@@ -137,7 +137,7 @@ async def test_with_the_policy_random_the_queue_group_chooses(make_gateway):
 
 async def test_with_an_empty_registry_the_queue_group_chooses(gateway, monkeypatch):
     worker = await gateway.add_worker()
-    gateway.service._gone("w1")
+    gateway.service._worker_gone("w1")
     assert (await gateway.http.get("/workers")).json() == {"workers": []}
     response = await gateway.run()
     assert (response.status_code, response.headers["Labelbus-Route"]) == (200, "any")

@@ -99,7 +99,7 @@ async def test_bad_input_is_refused_with_a_problem_and_tasks_go_on(pool, content
     if code != "bad_name":
         assert response.headers["Labelbus-Task-Id"] == problem["task_id"]
     assert (await pool.run()).status_code == 200
-    assert len(pool.service.flights) == 0
+    assert len(pool.service.in_flight) == 0
 
 
 @pytest.mark.parametrize(

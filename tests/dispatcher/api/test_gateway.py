@@ -8,7 +8,7 @@ import pytest
 
 from bus.connection import connect
 from bus.errors import LabelbusError, OverloadedError, UnavailableError, WorkerError
-from dispatcher.__main__ import serve
+from dispatcher.__main__ import serve, wire
 from dispatcher.answers import error_of
 from dispatcher.api.problems import STATUS
 from dispatcher.settings import DispatcherSettings
@@ -80,7 +80,7 @@ async def test_health_is_503_while_nats_is_away_and_ok_when_it_is_back(nats, mak
         await gateway.problem(await gateway.http.get(path), 503, "unavailable")
     assert (await gateway.http.get("/health/live")).status_code == 200
     waiting = gateway.begin("echo", task_id="t", parameters_json='{"kept": 1}')
-    await until(lambda: "t" in gateway.service.flights)
+    await until(lambda: "t" in gateway.service.in_flight)
     await asyncio.to_thread(nats.start)
     await until(lambda: gateway.component.bus.connected)
     assert (await gateway.http.get("/health")).json() == {"message": "OK"}
@@ -157,4 +157,4 @@ async def test_a_port_that_is_taken_is_refused_with_a_sentence(gateway, settings
         asked = {**msgspec.structs.asdict(settings), "dispatcher_id": "d2", "http_port": gateway.port}
         second = DispatcherSettings(**asked)
         with pytest.raises(UnavailableError, match=f"cannot listen on 127.0.0.1:{gateway.port}: is the port taken"):
-            await asyncio.wait_for(serve(component(own, second), second), DEADLINE_S)
+            await asyncio.wait_for(serve(wire(component(own, second), second)), DEADLINE_S)

@@ -8,8 +8,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bus.names import ANY_WORKER
-from dispatcher.debts import INTERVAL_S, SILENCE_S, Ask, Debts, Hangs, Lost
-from dispatcher.unclaimed import ASK_AFTER_S
+from dispatcher.liveness.outstanding import (
+    INTERVAL_S,
+    SILENCE_S,
+    AssignmentLost,
+    OutstandingAssignments,
+    Ping,
+    WorkerHangs,
+)
+from dispatcher.liveness.unattributed import QUERY_AFTER_S
 
 NOBODY = "nobody"
 """The holder of a task that was lost on the way."""
@@ -19,7 +26,7 @@ class Pool:
     """Workers that answer a ping after a while, unless they are killed; nothing else is ever heard of them."""
 
     def __init__(self, delays, *, strangers=()):
-        self.debts = Debts()
+        self.outstanding = OutstandingAssignments()
         self.delays = delays
         self.known = set(delays) - set(strangers)
         self.held: dict[str, set[int]] = {worker: set() for worker in delays}
@@ -39,7 +46,7 @@ class Pool:
             what(now, *arguments)
 
     def send(self, now, token, holder):
-        self.debts.sent(now, token, ANY_WORKER)
+        self.outstanding.add(now, token, ANY_WORKER)
         if holder in self.held:
             self.held[holder].add(token)
 
@@ -47,33 +54,33 @@ class Pool:
         self.held.pop(worker, None)
 
     def round(self, now):
-        for item in self.debts.round(now, lambda: self.known):
+        for item in self.outstanding.check(now, lambda: self.known):
             match item:
-                case Ask(worker_id):
+                case Ping(worker_id):
                     self.asked.append((now, worker_id))
                     for worker in list(self.held) if worker_id == ANY_WORKER else [worker_id]:
                         self.at(now + self.delays[worker], self.answer, worker, int(now * 1000) / 1000)
-                case Hangs(worker_id=worker_id):
+                case WorkerHangs(worker_id=worker_id):
                     self.leave(now, worker_id)
-                case Lost():
+                case AssignmentLost():
                     self.lose(now, [item])
-        self.at(now + self.debts.interval_s, self.round)
+        self.at(now + self.outstanding.interval_s, self.round)
 
     def answer(self, now, worker, asked_at):
         if worker in self.held:
-            self.lose(now, self.debts.told(now, worker, asked_at, self.held[worker]))
+            self.lose(now, self.outstanding.reconcile(now, worker, asked_at, self.held[worker]))
         elif worker not in self.gone:  # no responders
             self.leave(now, worker)
 
     def leave(self, now, worker):
         self.gone[worker] = now
         self.known.discard(worker)
-        self.lose(now, self.debts.gone(worker))
+        self.lose(now, self.outstanding.remove_worker(worker))
 
     def lose(self, now, items):
         for item in items:
-            assert item.token not in self.lost, "lost twice"
-            self.lost[item.token] = (now, item.worker_id)
+            assert item.assignment_id not in self.lost, "lost twice"
+            self.lost[item.assignment_id] = (now, item.worker_id)
 
 
 WORKERS = ("w1", "w2", "w3", "w4")
@@ -154,10 +161,10 @@ def test_tasks_that_are_answered_soon_cost_no_message():
 
     def burst(now, token):
         pool.send(now, token, "w1")
-        pool.at(now + ASK_AFTER_S / 2, lambda _, token=token: pool.debts.settled(token))
+        pool.at(now + QUERY_AFTER_S / 2, lambda _, token=token: pool.outstanding.settle(token))
 
     for token in range(200):
         pool.at(1.0 + token * 0.005, burst, token)
     pool.run(until=4.0)
     assert pool.asked == []
-    assert not pool.debts
+    assert not pool.outstanding
