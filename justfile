@@ -98,7 +98,7 @@ bench-sim *args: setup
 
 # what a decision of the router costs, at pools of 10 to 10,000 workers
 bench-router *args: setup
-    {{ bin }}/python -m bench.router_cost {{ args }}
+    {{ bin }}/python -m bench.router {{ args }}
 
 NUM_WORKERS := "2"
 RANDOM_DISPATCH := "false"

@@ -1,1 +1,9 @@
-"""Benchmarks: the published one on the real stack, a simulator for the router, the cost of the path."""
+"""Benchmarks, a package each, and what they share.
+
+live       the published benchmark on the real stack, and traffic like yours (`just bench`)
+path       the cost of a task's path from HTTP to a worker and back, beside a bare gateway (`just bench-path`)
+router     the cost of a decision of the router (`just bench-router`)
+sim        a simulation of a pool under the router and other policies (`just bench-sim`)
+chaos      a load on a stack whose parts are killed, stopped, hung and cut off (`just chaos`)
+profile    a CPU profile of the dispatcher under load (`just profile`)
+"""

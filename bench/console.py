@@ -1,14 +1,14 @@
-"""Where the benchmarks print."""
+"""The console that the benchmarks print to."""
 
 from typing import Final
 
 from rich.console import Console
 
 WIDTH: Final = 120
-"""Of tables that go to a file or a pipe; rich would take 80, and cut words."""
+"""Columns where the output is a file or a pipe; rich's default of 80 cuts words of the tables."""
 
 
 def wide_console() -> Console:
-    """As wide as the terminal, or `WIDTH` where there is none."""
+    """Return a console as wide as the terminal, or of `WIDTH` columns if the output is none."""
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=WIDTH)

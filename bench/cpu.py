@@ -1,4 +1,4 @@
-"""What processes cost: CPU time from the kernel's books."""
+"""CPU time of processes, as the kernel counts it."""
 
 import os
 import sys
@@ -8,9 +8,9 @@ _STAT_FIELDS_AFTER_NAME = slice(11, 13)  # utime and stime, counted from the sta
 
 
 def cpu_s(pid: int) -> float | None:
-    """Seconds of CPU (user and system, all threads) that a process has used; None where the kernel does not tell.
+    """Return the CPU seconds (user and system, all threads) of a process so far; None where the kernel does not tell.
 
-    Linux only; the grain is one tick of the kernel, a hundredth of a second.
+    Linux only. The resolution is one tick of the kernel, a hundredth of a second.
     """
     if sys.platform != "linux":
         return None

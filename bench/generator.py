@@ -1,4 +1,4 @@
-"""The load generator as a child process: legs go in, results come out."""
+"""The load generator in a child process of its own, which is sent legs and returns results."""
 
 import asyncio
 import sys
@@ -12,17 +12,17 @@ from bench.http_load import STOP_S, Leg, LegResult
 from bus.errors import UnavailableError
 
 MAX_LINE_BYTES: Final = 256 * 1024 * 1024
-"""A result holds every latency: ten million of them."""
+"""The longest result that is read: it holds every latency, here of some ten million requests."""
 
 
 class Generator:
-    """Made by `load_generator`."""
+    """A running load generator, made by `load_generator`."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
     async def run(self, leg: Leg) -> LegResult:
-        """One leg; `UnavailableError` if the generator died of it, or some of its requests got no answer."""
+        """Run one leg; raise `UnavailableError` if the generator ends, or not every request is answered with 200."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(msgspec.json.encode(leg) + b"\n")
@@ -30,9 +30,11 @@ class Generator:
             async with asyncio.timeout(leg.seconds + 3 * STOP_S):
                 line = await self._process.stdout.readline()
         except TimeoutError as exc:
-            raise UnavailableError("the load generator does not end its leg: does the gateway accept?") from exc
+            raise UnavailableError(
+                "the load generator did not finish its leg in time: does the gateway accept connections?"
+            ) from exc
         if not line:
-            raise UnavailableError("the load generator ended: does the gateway listen?")
+            raise UnavailableError("the load generator ended during a leg: does the gateway listen?")
         result = msgspec.json.decode(line, type=LegResult)
         if set(result.statuses) - {"none"} != {"200"} or result.statuses.get("none"):
             raise UnavailableError(f"not every request was answered with 200: {result.statuses}")
@@ -41,7 +43,7 @@ class Generator:
 
 @asynccontextmanager
 async def load_generator() -> AsyncIterator[Generator]:
-    """A running generator, ended with the block."""
+    """Run a generator for the time of the block."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bench.http_load"),
         stdin=asyncio.subprocess.PIPE,

@@ -1,7 +1,7 @@
 """A cheap HTTP/1.1 load generator: one fixed request on keep-alive connections, the next one after each answer.
 
-`python -m bench.http_load` takes one `Leg` a line on stdin, as JSON, and answers each with one `LegResult`. It is a
-process of its own so that its cost is not that of anything measured; a request costs it some 15 µs of CPU.
+`python -m bench.http_load` reads one `Leg` a line from stdin, as JSON, and writes one `LegResult` for each. It runs in
+a process of its own, so that its CPU time (some 15 µs a request) does not count as that of a measured process.
 """
 
 import asyncio
@@ -16,11 +16,11 @@ import uvloop
 END_OF_HEAD: Final = b"\r\n\r\n"
 CONTENT_LENGTH: Final = b"content-length:"
 STOP_S: Final = 10.0
-"""How long a request under way at the end of a leg may take."""
+"""Time after the end of a leg within which the requests in flight must be answered."""
 
 
 class Leg(msgspec.Struct, frozen=True, kw_only=True):
-    """`connections` connections for `seconds`; `path` and `body` make the request."""
+    """A load on `connections` connections for `seconds`, of POST requests with one `path` and `body`."""
 
     port: int
     path: str
@@ -30,7 +30,10 @@ class Leg(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LegResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What a leg gave. Latencies are milliseconds, sorted; `cpu_s` is the generator's own CPU."""
+    """The result of a leg. Latencies are milliseconds, sorted; `cpu_s` is the generator's own CPU time.
+
+    `statuses` counts answers by HTTP status, and connections without an answer under "none".
+    """
 
     seconds: float
     cpu_s: float
@@ -39,7 +42,7 @@ class LegResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Connection(asyncio.Protocol):
-    """One connection, which sends the request again as long as it is told to."""
+    """One connection, which sends the request again after each answer until the end of the leg."""
 
     def __init__(self, request: bytes, end: float, latencies: list[float], statuses: Counter[str]) -> None:
         self._request = request
@@ -52,12 +55,14 @@ class Connection(asyncio.Protocol):
         self.done: Final[asyncio.Future[None]] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The first request goes out."""
-        self._transport = cast(asyncio.WriteTransport, transport)  # uvloop's is none by class
+        """Send the first request."""
+        self._transport = cast(
+            asyncio.WriteTransport, transport
+        )  # uvloop's transports do not inherit from WriteTransport
         self._send()
 
     def data_received(self, data: bytes) -> None:
-        """An answer, or a part of one."""
+        """Count a complete answer and send the next request; keep a part of an answer."""
         buffer = self._buffer + data if self._buffer else data
         size = answer_size(buffer)
         if size is None or len(buffer) < size:
@@ -73,7 +78,7 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection has ended: as planned, or since the server closed it."""
+        """Note the end of the connection, by the end of the leg or by the server."""
         if not self.done.done():
             self.done.set_result(None)
 
@@ -83,7 +88,7 @@ class Connection(asyncio.Protocol):
 
 
 def answer_size(buffer: bytes) -> int | None:
-    """Bytes of the answer that the buffer begins with; None while its head is not there yet."""
+    """Return the size of the answer that the buffer begins with; None if its head is incomplete."""
     end = buffer.find(END_OF_HEAD)
     if end < 0:
         return None
@@ -94,7 +99,7 @@ def answer_size(buffer: bytes) -> int | None:
 
 
 def request_bytes(path: str, body: bytes) -> bytes:
-    """A whole POST request with a JSON body."""
+    """Return a POST request with a JSON body."""
     head = (
         f"POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
@@ -102,7 +107,7 @@ def request_bytes(path: str, body: bytes) -> bytes:
 
 
 async def run_leg(leg: Leg) -> LegResult:
-    """Do it; connections that are refused or lost show as missing answers."""
+    """Run a leg; a connection without an answer at the end counts under "none"."""
     loop = asyncio.get_running_loop()
     latencies: list[float] = []
     statuses: Counter[str] = Counter()
@@ -125,7 +130,7 @@ async def run_leg(leg: Leg) -> LegResult:
 
 
 def main() -> None:
-    """Legs from stdin until it ends."""
+    """Run legs from stdin until it ends."""
     for line in sys.stdin.buffer:
         result = uvloop.run(run_leg(msgspec.json.decode(line, type=Leg)))
         sys.stdout.buffer.write(msgspec.json.encode(result) + b"\n")

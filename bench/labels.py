@@ -1,4 +1,4 @@
-"""More labels from one model: copies of a repository entry under other names, sharing the graph's file on disk."""
+"""Many labels of one model: copies of a repository entry under other names, which share the graph's file on disk."""
 
 import os
 import re
@@ -13,9 +13,10 @@ from bus.names import model_name
 
 
 def copy_entry(repository: Path, label: str, new_label: str) -> ModelEntry:
-    """Publish the entry of `label` once more as `new_label`, unless it is there; `UnknownModelError` without `label`.
+    """Publish a copy of the entry of `label` as `new_label`, unless there is one; return the entry of `new_label`.
 
-    The graph is a hard link where the file system allows it, so a hundred labels of one model take its space once.
+    Raises `UnknownModelError` if there is no entry of `label`. The graph is a hard link where the file system allows
+    it, so a hundred labels of one model take its space once.
     """
     source, target = ModelEntry(repository, label), ModelEntry(repository, new_label)
     info = source.read_info()
@@ -34,7 +35,7 @@ def copy_entry(repository: Path, label: str, new_label: str) -> ModelEntry:
 def _renamed(config: str, name: str) -> str:
     text, count = re.subn(r'^name: ".*"$', f'name: "{name}"', config, count=1, flags=re.MULTILINE)
     if count != 1:
-        raise LoadError("config.pbtxt names no model")
+        raise LoadError('config.pbtxt has no line `name: "…"`')
     return text
 
 

@@ -1,7 +1,7 @@
-"""`just profile`: a CPU profile of the dispatcher under load, to read and to keep.
+"""`just profile`: a CPU profile of the dispatcher under load.
 
-The profile is `labelbus dispatcher --cpu-prof`'s own (cProfile), which makes every call dearer: it says where time
-goes, not how much. What a task costs is `just bench-path`'s to say.
+The profile is written by `labelbus dispatcher --cpu-prof` (cProfile). Profiling slows every call, so the profile
+shows shares of time, not absolute costs; `just bench-path` measures those.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from msgspec import Meta
 from bench.console import wide_console
 from bench.generator import load_generator
 from bench.http_load import Leg, LegResult
-from bench.path import SLOTS, TASK
+from bench.path.settings import SLOTS, TASK
 from bench.results import new_folder
 from bus.command import settings_command
 from labelbus.stack.settings import StackSettings
@@ -25,9 +25,9 @@ from labelbus.stack.stack import running_stack
 
 
 class ProfileSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How much load, and what to show."""
+    """The load, and the functions to show."""
 
-    connections: Annotated[int, Meta(description="Connections that the load comes on.", ge=1)] = 32
+    connections: Annotated[int, Meta(description="Connections of the load.", ge=1)] = 32
     seconds: Annotated[float, Meta(description="Length of the load.", gt=0)] = 5.0
     sort: Annotated[Literal["tottime", "cumulative"], Meta(description="Order of the functions.")] = "tottime"
     lines: Annotated[int, Meta(description="Functions shown.", ge=1)] = 40
@@ -35,7 +35,7 @@ class ProfileSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def load(settings: ProfileSettings, file: Path) -> LegResult:
-    """Load a dispatcher that profiles itself; the file is there afterwards."""
+    """Load a dispatcher that writes its profile to `file`."""
     with tempfile.TemporaryDirectory(prefix="labelbus-bench-") as folder:
         stack_settings = StackSettings(
             data=Path(folder),
@@ -60,7 +60,7 @@ async def load(settings: ProfileSettings, file: Path) -> LegResult:
 
 
 def run(settings: ProfileSettings) -> int:
-    """Profile and print; the exit status."""
+    """Profile and print; return the exit status."""
     console = wide_console()
     file = new_folder(settings.results, "profile") / "dispatcher.pstats"
     with console.status(f"{settings.seconds:g} s of load …"):

@@ -1,4 +1,4 @@
-"""Results on disk: JSON with what was run, on what, and when."""
+"""Results on disk: JSON with the figures, the settings, the versions, the machine and the date."""
 
 import os
 import platform
@@ -16,17 +16,17 @@ PACKAGES_OF_MODELS: Final = ("nvidia-pytriton", "tritonclient", "onnxruntime", "
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
-    """Where something was measured."""
+    """The machine that something was measured on."""
 
     system: str
     processor: str
     cores: int
     load_before: float
-    """Runnable processes (one-minute mean) before the run: above zero, others were at work."""
+    """Runnable processes before the run (one-minute mean): above zero, other programs were at work."""
 
 
 def this_machine() -> Machine:
-    """The machine as it is now."""
+    """Describe this machine and its present load."""
     return Machine(
         system=f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         processor=_processor(),
@@ -36,7 +36,7 @@ def this_machine() -> Machine:
 
 
 def versions() -> dict[str, str]:
-    """The versions of what was measured."""
+    """Return the versions of labelbus and of the packages that figures depend on."""
     found = {"labelbus": labelbus_version()}
     for package in (*PACKAGES, *PACKAGES_OF_MODELS):
         try:
@@ -47,7 +47,7 @@ def versions() -> dict[str, str]:
 
 
 def new_folder(results: Path, name: str) -> Path:
-    """A folder for one run, `<results>/<name>-<date>-<time>`, in UTC."""
+    """Make the folder of one run, `<results>/<name>-<date>-<time>` in UTC, and return it."""
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     folder = results / f"{name}-{stamp}"
     number = 1
@@ -62,7 +62,7 @@ def new_folder(results: Path, name: str) -> Path:
 
 
 def write_results(file: Path, *, settings: msgspec.Struct, machine: Machine, results: Any) -> None:
-    """Everything that a table was made from, indented for people."""
+    """Write everything that a table was made from, as indented JSON."""
     document = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine,

@@ -1,9 +1,11 @@
-"""A discrete-event simulation of a pool: it drives the production router, and no copy of it, through workloads.
+"""A discrete-event simulation of a pool that runs the production router itself, not a copy, through workloads.
 
-workload   what arrives, and what it takes: the named workloads, and traces from files
-pool       workers that hold labels, load and run, in simulated time
+workload   requests and pools: the named workloads
+trace      a workload from a file of real traffic
+pool       workers in simulated time
 engine     events in order of time
-policies   who sends what where: the router, random, the published smart dispatch
-bounds     what no policy can beat
+policies   the router, random dispatch, the published smart dispatch
+reference  late binding as it was first written down
+bounds     lower bounds of misses and completion times
 report     the table, the JSON and the plots
 """

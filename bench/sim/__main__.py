@@ -1,4 +1,4 @@
-"""`just bench-sim`: the production router and what it is compared with, on the same simulated traffic."""
+"""`just bench-sim`: the production router and other policies on the same simulated traffic."""
 
 import platform
 import random
@@ -24,13 +24,13 @@ from bench.sim.workload import WORKLOADS, Workload
 from bus.errors import LabelbusError
 
 D_SEEDS = 3
-"""D has 200,000 requests a seed: three seeds tell enough."""
+"""Number of seeds for workload D, which has 200,000 requests a seed."""
 
 
 def simulate(
     workload: Workload, policy: str, seed: int, *, dispatchers: int = 1, latency_s: float = 0.0, progress: Progress
 ) -> Row:
-    """One policy on one draw of a workload."""
+    """Simulate one policy on one draw of a workload."""
     began = time.perf_counter()
     name = policy if dispatchers == 1 else f"{policy} × {dispatchers}"
     bar = progress.add_task(f"{workload.name} {name} seed {seed}", total=len(workload.requests))
@@ -62,18 +62,33 @@ def simulate(
 
 
 @click.command(help="Simulate a pool under the router and other policies. Workloads: " + ", ".join(WORKLOADS) + ".")
-@click.option("--workloads", default=",".join(WORKLOADS), help="Which, with commas; all by default.")
-@click.option("--policies", default=",".join(POLICIES), show_default=True, help="Which, with commas.")
-@click.option("--seeds", default="1,2,3,4,5", show_default=True, help="Seeds of the draws; D takes the first three.")
-@click.option("--dispatchers", default="1", show_default=True, help="Dispatchers on one pool, e.g. 1,2,4.")
-@click.option("--latency-ms", type=float, help="One way to a worker; 0.25 with several dispatchers, else 0.")
-@click.option("--overlap", is_flag=True, help="Workers take one task ahead and load beside their work (--window 1).")
+@click.option(
+    "--workloads", default=",".join(WORKLOADS), help="Names of workloads, separated by commas; all by default."
+)
+@click.option(
+    "--policies", default=",".join(POLICIES), show_default=True, help="Names of policies, separated by commas."
+)
+@click.option(
+    "--seeds",
+    default="1,2,3,4,5",
+    show_default=True,
+    help="Seeds of the draws, separated by commas; D takes the first three.",
+)
+@click.option("--dispatchers", default="1", show_default=True, help="Numbers of dispatchers on one pool, e.g. 1,2,4.")
+@click.option(
+    "--latency-ms", type=float, help="Latency of a message, one way; 0.25 by default with several dispatchers, else 0."
+)
+@click.option(
+    "--overlap", is_flag=True, help="Workers take one task beyond their slots, and loads take no slot (--window 1)."
+)
 @click.option("--trace", type=click.Path(path_type=Path), help="Replay a file of lines time,label,run_ms,load_ms.")
-@click.option("--workers", default=4, show_default=True, help="Pool for the trace.")
+@click.option("--workers", default=4, show_default=True, help="Number of workers, for the trace.")
 @click.option("--capacity", default=4, show_default=True, help="Labels a worker holds, for the trace.")
 @click.option("--slots", default=1, show_default=True, help="Tasks a worker runs at once, for the trace.")
 @click.option("--quick", is_flag=True, help="A twentieth of the requests, one seed, without D: under a minute.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of the results; bench-results/sim-<time>.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder of the results; bench-results/sim-<time> by default."
+)
 def main(
     workloads: str,
     policies: str,
@@ -88,7 +103,7 @@ def main(
     quick: bool,
     out: Path | None,
 ) -> None:
-    """Run what was asked for, print the table, write the folder."""
+    """Simulate, print the table, and write the results."""
     console = wide_console()
     try:
         chosen = _chosen(policies, POLICIES, "policy")

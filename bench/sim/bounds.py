@@ -1,10 +1,10 @@
-"""What no policy of a kind can beat, to measure the others by.
+"""Lower bounds of misses and of the mean completion time, to compare policies with.
 
-Misses: Belady's MIN on one shared cache with room for all that the workers hold, requests in order of arrival. It
-knows the future. A policy that serves requests in another order can stay below it.
+Misses: those of Belady's MIN, which knows all future requests, on one shared cache with room for all labels that the
+workers can hold, requests in the order of arrival. A policy that serves requests in another order can stay below it.
 
-Mean: in a closed loop, nobody ever waits and MIN's misses are loaded. In an open loop, the same requests in one queue
-in front of workers that hold every label: no load is ever paid, so nothing that pays some can be expected below it.
+Mean: in a closed loop, no request waits, and the misses of MIN are loaded. In an open loop, the same requests in one
+queue in front of workers that hold every label: without loads, so that a policy that loads cannot be expected below it.
 """
 
 from heapq import heapify, heappop, heappush
@@ -15,14 +15,14 @@ from bench.sim.workload import Workload
 
 
 class Bound(msgspec.Struct, frozen=True, kw_only=True):
-    """Misses, and the mean completion in seconds."""
+    """The least misses, and the least mean completion time in seconds."""
 
     misses: int
     mean_s: float
 
 
 def bound(workload: Workload) -> Bound:
-    """The bound for one draw of a workload."""
+    """Return the bound for one draw of a workload."""
     misses, load_s = clairvoyant(workload)
     if workload.producers:
         total = sum(request.run_s for request in workload.requests) + load_s
@@ -31,7 +31,7 @@ def bound(workload: Workload) -> Bound:
 
 
 def clairvoyant(workload: Workload) -> tuple[int, float]:
-    """Misses of Belady's MIN, and the seconds that their loads take."""
+    """Count the misses of Belady's MIN; return them, and the seconds that their loads take."""
     never = len(workload.requests)
     following = [never] * never
     next_of: dict[str, int] = {}

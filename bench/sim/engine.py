@@ -1,4 +1,4 @@
-"""Events in order of time: arrivals, messages on their way, ends of tasks, timers of dispatchers."""
+"""The event loop of the simulation: arrivals, messages, ends of tasks and timers, in order of time."""
 
 import math
 import random
@@ -15,29 +15,32 @@ from worker.presence import IDLE_INTERVAL_S, STATE_INTERVAL_S
 
 
 class Dispatcher(Protocol):
-    """A policy under test. All its calls are made in order of time."""
+    """A policy under test. Its methods are called in order of time."""
 
     def begin(self, simulation: "Simulation", number: int) -> None:
-        """Before the first arrival; `number` is this dispatcher's among those of the simulation."""
+        """Begin, before the first arrival; `number` is the index of this dispatcher in the simulation."""
 
     def arrived(self, now: float, index: int, request: Request) -> None:
-        """A request has come."""
+        """Take a request that has arrived."""
 
-    def answered(self, now: float, token: int, index: int, outcome: Outcome) -> None:
-        """A worker has run a request of this dispatcher."""
+    def answered(self, now: float, assignment_id: int, index: int, outcome: Outcome) -> None:
+        """Take the result of a request of this dispatcher."""
 
-    def bounced(self, now: float, token: int, index: int, view: WorkerView | None) -> None:
-        """A worker had no slot for a request; None: nobody in the queue group had."""
+    def bounced(self, now: float, assignment_id: int, index: int, view: WorkerView | None) -> None:
+        """Take back a request that a worker had no slot for; `view` is None if no worker of the queue group had one."""
 
     def state(self, now: float, view: WorkerView) -> None:
-        """A worker tells how busy it is."""
+        """Take a worker's message about its state."""
 
     def tick(self, now: float) -> None:
-        """A time that was asked for has come."""
+        """Act on a timer that was set with `Simulation.wake`."""
 
 
 class Run(msgspec.Struct, kw_only=True):
-    """What came of one run: seconds from arrival to answer by request; `failed` counts requests given up."""
+    """The result of one run: `completion` has the seconds from arrival to answer of each request.
+
+    `failed` counts the requests that a dispatcher rejected.
+    """
 
     completion: list[float]
     misses: int = 0
@@ -82,12 +85,12 @@ class Simulation:
         self._woken = [math.inf] * len(dispatchers)
         self._told_at = dict.fromkeys(self.workers, -math.inf)
         self._tell_at = dict.fromkeys(self.workers, math.inf)
-        # Workers with a free slot, for the queue group: those that are full are dropped when they are drawn.
+        # Workers with a free slot, for the queue group; full ones are dropped when they are drawn.
         self._free = list(self.workers)
         self._in_free = set(self.workers)
 
     def play(self, progress: Callable[[int], None] = lambda done: None) -> Run:
-        """Run until every request has its answer; `progress` hears the number of answers now and then."""
+        """Run until every request has its answer; `progress` is called with the number of answers, once in 1,000."""
         for number, dispatcher in enumerate(self._dispatchers):
             dispatcher.begin(self, number)
         for _ in range(min(self.workload.producers or 1, len(self.workload.requests))):
@@ -109,25 +112,30 @@ class Simulation:
         self.run.misses = sum(worker.loads for worker in self.workers)
         return self.run
 
-    # ── what dispatchers call ──
+    # ── calls of dispatchers ──
 
-    def send(self, number: int, token: int, index: int, worker: SimWorker | None, evict: str, route: str = "") -> None:
-        """Send a request to a worker, or to the queue group; the answer comes to the dispatcher with this token."""
+    def send(
+        self, number: int, assignment_id: int, index: int, worker: SimWorker | None, evict: str, route: str = ""
+    ) -> None:
+        """Send a request to a worker, or to the queue group if `worker` is None.
+
+        The answer comes to dispatcher `number` with this assignment id.
+        """
         if route:
             self.run.routes[route] = self.run.routes.get(route, 0) + 1
         if self._latency:
-            self._at(self._later(), lambda now: self._deliver(now, number, token, index, worker, evict))
+            self._at(self._later(), lambda now: self._deliver(now, number, assignment_id, index, worker, evict))
         else:
-            self._deliver(self.now, number, token, index, worker, evict)
+            self._deliver(self.now, number, assignment_id, index, worker, evict)
 
     def wake(self, number: int, at: float | None) -> None:
-        """Call the dispatcher's `tick` then, at the latest."""
+        """Call the dispatcher's `tick` at this time, or earlier if it was asked for earlier."""
         if at is not None and at < self._woken[number]:
             self._woken[number] = at
             self._at(max(at, self.now), lambda now: self._wake(now, number, at))
 
     def failed(self, index: int) -> None:
-        """The dispatcher gave a request up."""
+        """Count a request that a dispatcher rejected."""
         self.run.failed += 1
         self._ended(index)
 
@@ -138,7 +146,7 @@ class Simulation:
         heappush(self._events, (time, self._sequence, call))
 
     def _later(self) -> float:
-        """When a message that is sent now arrives: messages of one moment in no certain order."""
+        """Draw the time at which a message that is sent now arrives; messages of one moment come in random order."""
         return self.now + self._latency * (0.75 + 0.5 * self._rng.random()) if self._latency else self.now
 
     def _schedule_arrival(self, now: float) -> None:
@@ -160,7 +168,9 @@ class Simulation:
             self._woken[number] = math.inf
             self._dispatchers[number].tick(now)
 
-    def _deliver(self, now: float, number: int, token: int, index: int, worker: SimWorker | None, evict: str) -> None:
+    def _deliver(
+        self, now: float, number: int, assignment_id: int, index: int, worker: SimWorker | None, evict: str
+    ) -> None:
         request = self.workload.requests[index]
         worker = worker or self._any_free()
         job = Job(
@@ -168,14 +178,14 @@ class Simulation:
             request.run_s,
             request.load_s,
             evict,
-            lambda now, job: self._end(now, number, token, index, worker, job),
+            lambda now, job: self._end(now, number, assignment_id, index, worker, job),
         )
         if worker is None or not worker.take(now, job):
             self.run.bounces += 1
             view = None if worker is None else worker.view()
-            self._answer(lambda now: self._dispatchers[number].bounced(now, token, index, view))
+            self._answer(lambda now: self._dispatchers[number].bounced(now, assignment_id, index, view))
 
-    def _end(self, now: float, number: int, token: int, index: int, worker: SimWorker | None, job: Job) -> None:
+    def _end(self, now: float, number: int, assignment_id: int, index: int, worker: SimWorker | None, job: Job) -> None:
         assert worker is not None
         if worker not in self._in_free and not worker.full:
             self._in_free.add(worker)
@@ -192,7 +202,7 @@ class Simulation:
 
         def answered(now: float) -> None:
             self.run.completion[index] = now - self._arrived[index]
-            self._dispatchers[number].answered(now, token, index, outcome)
+            self._dispatchers[number].answered(now, assignment_id, index, outcome)
             self._ended(index)
 
         self._answer(answered)
@@ -219,7 +229,10 @@ class Simulation:
         return None
 
     def _changed(self, now: float, worker: SimWorker, news: bool) -> None:
-        """Tell the dispatchers, as seldom as the production worker does; one without latency knows already."""
+        """Tell the dispatchers a state, as seldom as the production worker does.
+
+        A lone dispatcher without latency needs no message: each answer brings the state.
+        """
         if len(self._dispatchers) == 1 and not self._latency:
             return
         due = self._told_at[worker] + (IDLE_INTERVAL_S if news else STATE_INTERVAL_S)

@@ -1,4 +1,4 @@
-"""Who sends what where: the production router, and the policies that it is compared with."""
+"""The policies: the production router, random dispatch, the published smart dispatch, and the reference."""
 
 import random
 from collections import deque
@@ -12,38 +12,38 @@ from dispatcher.router import Assign, Command, Outcome, Router, RouterPolicy, Ta
 
 
 class RouterDispatcher:
-    """The production router, driven as the dispatcher's service drives it."""
+    """A dispatcher that drives the production router as the dispatcher's service does."""
 
     def __init__(self, policy: RouterPolicy, seed: int) -> None:
         self._router: Router[int] = Router(policy, rng=random.Random(seed))
 
     def begin(self, simulation: Simulation, number: int) -> None:
-        """Let it know all workers."""
+        """Tell the router of all workers."""
         self._simulation = simulation
         self._number = number
         for worker in simulation.workers:
             self._obey(self._router.worker_seen(0.0, worker.view()))
 
     def arrived(self, now: float, index: int, request: Request) -> None:
-        """A task for the router."""
+        """Submit a task to the router."""
         self._obey(
             self._router.submit(now, TaskSpec(task_id=str(index), task_type="task", label=request.label, item=index))
         )
 
-    def answered(self, now: float, token: int, index: int, outcome: Outcome) -> None:
-        """A result for the router."""
-        self._obey(self._router.finished(now, token, outcome).commands)
+    def answered(self, now: float, assignment_id: int, index: int, outcome: Outcome) -> None:
+        """Tell the router a result."""
+        self._obey(self._router.finished(now, assignment_id, outcome).commands)
 
-    def bounced(self, now: float, token: int, index: int, view: WorkerView | None) -> None:
-        """BUSY, or no responders."""
-        self._obey(self._router.bounced(now, token, no_responders=view is None, view=view))
+    def bounced(self, now: float, assignment_id: int, index: int, view: WorkerView | None) -> None:
+        """Tell the router that a worker was busy, or that there were no responders."""
+        self._obey(self._router.bounced(now, assignment_id, no_responders=view is None, view=view))
 
     def state(self, now: float, view: WorkerView) -> None:
-        """A worker's state message."""
+        """Tell the router a worker's state."""
         self._obey(self._router.worker_seen(now, view))
 
     def tick(self, now: float) -> None:
-        """The router's timer."""
+        """Tick the router."""
         self._obey(self._router.tick(now))
 
     def _obey(self, commands: list[Command[int]]) -> None:
@@ -61,42 +61,42 @@ class RouterDispatcher:
 
 
 class SmartDispatch:
-    """The published smart dispatch: an idle holder if there is one, else any idle worker, else a common queue."""
+    """The published smart dispatch: an idle worker that holds the label, else any idle worker, else a common queue."""
 
     def __init__(self, seed: int) -> None:
         self._rng = random.Random(seed)
         self._queue: deque[int] = deque()
 
     def begin(self, simulation: Simulation, number: int) -> None:
-        """All workers are idle."""
+        """Begin with all workers idle."""
         self._simulation = simulation
         self._number = number
         self._idle = dict.fromkeys(simulation.workers, 0)
 
     def arrived(self, now: float, index: int, request: Request) -> None:
-        """Run it now, or queue it."""
+        """Start the request on an idle worker, or queue it."""
         if self._idle:
             self._start(index, request)
         else:
             self._queue.append(index)
 
-    def answered(self, now: float, token: int, index: int, outcome: Outcome) -> None:
-        """The worker is free for whatever is first."""
+    def answered(self, now: float, assignment_id: int, index: int, outcome: Outcome) -> None:
+        """Start the first queued request on the worker."""
         worker = self._simulation.by_id[outcome.worker_id]
         self._idle[worker] = 0
         if self._queue:
             first = self._queue.popleft()
             self._start(first, self._simulation.workload.requests[first])
 
-    def bounced(self, now: float, token: int, index: int, view: WorkerView | None) -> None:
-        """Cannot be: it knows every worker exactly."""
+    def bounced(self, now: float, assignment_id: int, index: int, view: WorkerView | None) -> None:
+        """Fail: a lone dispatcher knows the state of every worker."""
         raise AssertionError("the only dispatcher met a busy worker")
 
     def state(self, now: float, view: WorkerView) -> None:
-        """Nothing new."""
+        """Ignore the state, which is known."""
 
     def tick(self, now: float) -> None:
-        """It asks for no timers."""
+        """Do nothing: no timers are set."""
 
     def _start(self, index: int, request: Request) -> None:
         holders = [worker for worker in self._idle if worker.holds(request.label)]
@@ -114,7 +114,7 @@ POLICIES: dict[str, Callable[[int], Dispatcher]] = {
     "reference": LateBinding,
     "labelbus": lambda seed: RouterDispatcher(RouterPolicy(max_waiting=10**9, max_waiting_per_label=10**9), seed),
 }
-"""The policies by name; each is made from a seed."""
+"""Policies by name, each made from a seed."""
 
 SINGLE = frozenset({"smart", "reference"})
-"""Policies that are only defined for one dispatcher."""
+"""Names of policies that are defined for one dispatcher only."""

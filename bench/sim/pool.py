@@ -1,7 +1,7 @@
-"""Workers in simulated time. What they hold is the production worker's cache; around it, what its service does.
+"""Workers in simulated time: the production worker's cache, and a model of its service.
 
 A worker takes `slots` tasks and `window` more. With `overlap` a load takes no slot, as in the production worker: a task
-has its label loaded first, and waits for a slot then. Without, it takes a slot and loads in it.
+waits for its label to be loaded, then for a slot. Without it a task takes a slot and loads its label there.
 """
 
 from collections import deque
@@ -16,9 +16,9 @@ Schedule = Callable[[float, Call], None]
 
 
 class Job:
-    """A task on a worker; times are seconds. `done` is called at its end, with `hit`, `waited_s` and `evicted` known.
+    """A task on a worker; times are seconds. `done` is called at its end, with `hit`, `waited_s` and `evicted` set.
 
-    `waited_s` is the time that it waited for its label to be loaded.
+    `waited_s` is the time that the task waited for its label to be loaded.
     """
 
     __slots__ = ("done", "evict", "evicted", "hit", "label", "lease", "load_s", "loads", "run_s", "taken", "waited_s")
@@ -38,7 +38,10 @@ class Job:
 
 
 class SimWorker:
-    """One worker. `at` schedules a call, `changed` hears of news: True if a label or a free slot is among it."""
+    """One worker. `at` schedules a call; `changed` is called after each change.
+
+    The last argument of `changed` is True if a label or a free slot came.
+    """
 
     def __init__(
         self,
@@ -69,7 +72,7 @@ class SimWorker:
         self._for_room: deque[Job] = deque()
 
     def warm(self, labels: Iterable[tuple[str, float]]) -> None:
-        """Let it hold these from the start; each with the time of its load."""
+        """Load these labels at the start; each is given with the time of its load."""
         for label, load_s in labels:
             loading = self.cache.acquire(0.0, label)
             assert isinstance(loading, Load)
@@ -78,16 +81,16 @@ class SimWorker:
 
     @property
     def full(self) -> bool:
-        """True if every slot is spoken for."""
+        """True if every slot is taken."""
         return self.running >= self.slots
 
     def holds(self, label: str) -> bool:
-        """True if the label is there, or being loaded."""
+        """Return whether the label is loaded or being loaded."""
         held = self.cache.held(label)
         return held is not None and held.state is not State.UNLOADING
 
     def take(self, now: float, job: Job) -> bool:
-        """Take a task; False: BUSY."""
+        """Take a task; return False if slots and window are full."""
         if self.running >= self.slots + self._window:
             return False
         self.running += 1
@@ -102,7 +105,7 @@ class SimWorker:
         return True
 
     def view(self) -> WorkerView:
-        """What it says of itself."""
+        """Return the state that the worker tells dispatchers."""
         return WorkerView(
             worker_id=self.worker_id,
             labels=self.cache.labels(State.READY),
@@ -180,6 +183,6 @@ class SimWorker:
         self._changed(now, self, was_full)
 
     def _room(self, now: float) -> None:
-        """Something may be given up now that could not before."""
+        """Try again for tasks that found no label to evict."""
         for _ in range(len(self._for_room)):
             self._acquire(now, self._for_room.popleft())

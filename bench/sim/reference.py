@@ -1,7 +1,8 @@
-"""Late binding as it was first written down, in a page: what the router has to be at least as good as.
+"""The reference: late binding as it was first written down, in a page. The router must be at least as good.
 
-A task waits in its label's queue until a worker is free. A freed worker takes first what it holds, oldest first, then
-the waiting label that gains most from a load. It counts one task at a time on a worker, and looks at all labels.
+A task waits in its label's queue until a worker is free. A worker that becomes free takes tasks of labels that it holds
+first, oldest first, then loads the waiting label that gains most. The reference counts one task at a time on a worker
+and looks at all labels.
 """
 
 import math
@@ -29,14 +30,14 @@ class _Label:
 
 
 class LateBinding:
-    """The reference. It is told the truth about workers, and learns the times."""
+    """The reference policy. It knows the true state of workers, and learns run and load times."""
 
     def __init__(self, seed: int) -> None:
         self._rng = random.Random(seed)
         self._labels: dict[str, _Label] = {}
 
     def begin(self, simulation: Simulation, number: int) -> None:
-        """All workers are idle."""
+        """Begin with all workers idle."""
         self._simulation = simulation
         self._number = number
         self._held: dict[SimWorker, list[str]] = {w: list(w.view().labels) for w in simulation.workers}
@@ -48,7 +49,7 @@ class LateBinding:
                 self._label(name).holders.add(worker)
 
     def arrived(self, now: float, index: int, request: Request) -> None:
-        """Run it on an idle holder, or let it wait."""
+        """Start the request on an idle holder of its label, or let it wait."""
         label = self._label(request.label)
         label.rate = label.rate * math.exp((label.seen - now) / TAU_S) + 1.0 / TAU_S
         label.seen = now
@@ -60,8 +61,8 @@ class LateBinding:
         else:
             self._consider(now, request.label)
 
-    def answered(self, now: float, token: int, index: int, outcome: Outcome) -> None:
-        """The worker is free: hits first, then the load that gains most."""
+    def answered(self, now: float, assignment_id: int, index: int, outcome: Outcome) -> None:
+        """Give the worker a task of a label that it holds, or else the load that gains most."""
         worker = self._simulation.by_id[outcome.worker_id]
         request = self._simulation.workload.requests[index]
         label = self._label(request.label)
@@ -83,15 +84,15 @@ class LateBinding:
             elif benefit > -math.inf:
                 self._look_again(now, best, cost - benefit)
 
-    def bounced(self, now: float, token: int, index: int, view: WorkerView | None) -> None:
-        """Cannot be: it knows every worker exactly."""
+    def bounced(self, now: float, assignment_id: int, index: int, view: WorkerView | None) -> None:
+        """Fail: a lone dispatcher knows the state of every worker."""
         raise AssertionError("the only dispatcher met a busy worker")
 
     def state(self, now: float, view: WorkerView) -> None:
-        """Nothing new."""
+        """Ignore the state, which is known."""
 
     def tick(self, now: float) -> None:
-        """Look again at the labels that waited for their load to pay."""
+        """Consider again the labels whose load did not pay before."""
         for name in [name for name, at in self._looks.items() if at <= now]:
             del self._looks[name]
             self._consider(now, name)
@@ -151,7 +152,7 @@ class LateBinding:
         return label.rate * math.exp((label.seen - now) / TAU_S)
 
     def _victim(self, now: float, worker: SimWorker) -> tuple[str, float]:
-        """What the worker gives up, and the regret; with all in use or waited for, the worker's own choice."""
+        """Choose the label to evict, and its regret; an empty label leaves the choice to the worker."""
         held = self._held[worker]
         if len(held) < worker.cache.capacity:
             return "", 0.0

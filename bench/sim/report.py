@@ -1,4 +1,4 @@
-"""What a simulation found: the table, the JSON that it was made from, and the plots."""
+"""The results of simulations: rows, the table and the plots."""
 
 import statistics
 from pathlib import Path
@@ -34,12 +34,12 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def quantile(ordered: list[float], q: float) -> float:
-    """The value below which a share `q` of an ordered list lies."""
+    """Return the value below which a share `q` of an ordered list lies."""
     return ordered[min(int(len(ordered) * q), len(ordered) - 1)]
 
 
 def groups(rows: list[Row]) -> dict[tuple[str, str, int], list[Row]]:
-    """The rows by workload, policy and number of dispatchers, each group with a row a seed."""
+    """Group the rows by workload, policy and number of dispatchers; each group has a row a seed."""
     found: dict[tuple[str, str, int], list[Row]] = {}
     for row in rows:
         found.setdefault((row.workload, row.policy, row.dispatchers), []).append(row)
@@ -47,7 +47,7 @@ def groups(rows: list[Row]) -> dict[tuple[str, str, int], list[Row]]:
 
 
 def table(rows: list[Row]) -> Table:
-    """Means over the seeds; the ratio is the mean completion over the bound's."""
+    """Return a table of means over the seeds; its last column is the mean completion over the bound's."""
     made = Table(title="Simulated: means over the seeds, times in seconds")
     made.add_column("workload")
     made.add_column("policy")
@@ -84,7 +84,7 @@ def table(rows: list[Row]) -> Table:
 
 
 def plot(rows: list[Row], folder: Path) -> list[Path]:
-    """One SVG a workload: the share of requests done within a time, by policy."""
+    """Write an SVG for each workload: the share of requests completed within a time, by policy."""
     mpl.rcParams["svg.hashsalt"] = "labelbus"
     written: list[Path] = []
     by_group = groups(rows)

@@ -1,4 +1,4 @@
-"""Real traffic from a file: one request a line, `time,label,run_ms,load_ms`."""
+"""Real traffic from a file with one request a line, `time,label,run_ms,load_ms`."""
 
 import csv
 from pathlib import Path
@@ -8,9 +8,9 @@ from bus.errors import MalformedError
 
 
 def read_trace(path: Path, *, workers: int, capacity: int, slots: int) -> Workload:
-    """The trace as a workload for a pool of this size, cold at the start; times are seconds, in any order.
+    """Read the trace as a workload for a pool of this size, with nothing loaded; times are seconds, in any order.
 
-    A first line of column names is passed over. `MalformedError` names the first line that does not fit.
+    A first line of column names is skipped. Raises `MalformedError`, which names the first malformed line.
     """
     requests: list[Request] = []
     try:
@@ -22,7 +22,7 @@ def read_trace(path: Path, *, workers: int, capacity: int, slots: int) -> Worklo
     except (OSError, UnicodeDecodeError, csv.Error) as exc:
         raise MalformedError(f"{path} cannot be read as a trace ({exc})") from exc
     if not requests:
-        raise MalformedError(f"{path} holds no requests: it needs lines of time,label,run_ms,load_ms")
+        raise MalformedError(f"{path} has no requests: it needs lines of time,label,run_ms,load_ms")
     requests.sort(key=lambda request: request.arrives)
     first = requests[0].arrives
     shifted = [Request(request.arrives - first, request.label, request.run_s, request.load_s) for request in requests]
@@ -37,5 +37,5 @@ def _request(row: list[str], where: str) -> Request:
     except ValueError as exc:
         raise MalformedError(f"{where}: expected time,label,run_ms,load_ms, found {','.join(row)!r}") from exc
     if not request.label or request.run_s < 0 or request.load_s < 0:
-        raise MalformedError(f"{where}: a label is needed, and times of at least 0")
+        raise MalformedError(f"{where}: the label is empty or a time is negative")
     return request

@@ -1,4 +1,4 @@
-"""What arrives at a pool, and what it takes. All draws are made before a run, so that policies see the same ones."""
+"""Workloads: a pool and its requests, drawn before a run, so that every policy gets the same ones."""
 
 import itertools
 import math
@@ -7,12 +7,16 @@ from collections.abc import Callable
 
 import msgspec
 
+from bench.popularity import zipf
+
 INFER_S = 0.03
+"""Mean run time."""
 INFER_SIGMA = 0.5
+"""Standard deviation of the run time's logarithm."""
 
 
 class Request(msgspec.Struct, frozen=True):
-    """One task. `arrives` is seconds from the start; for a closed loop, from the answer to the producer's last."""
+    """One request. `arrives` is seconds from the start; in a closed loop, from the producer's last answer."""
 
     arrives: float
     label: str
@@ -21,7 +25,7 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Workload(msgspec.Struct, frozen=True, kw_only=True):
-    """A pool and its traffic. Each of `producers` waits for its answers; with none, requests arrive in open loop."""
+    """A pool and its traffic. Each of `producers` waits for its answers; without producers, the loop is open."""
 
     name: str
     workers: int
@@ -34,15 +38,8 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     requests: list[Request]
     producers: int = 0
     warm: tuple[str, ...] = ()
-    """Labels in the order in which they are dealt to the workers before the start."""
+    """Labels that are loaded at the start, in the order in which the workers get them in turn."""
     labels: int = 0
-
-
-def zipf(count: int, exponent: float) -> list[float]:
-    """Probabilities of `count` labels, most popular first."""
-    weights = [1.0 / (rank + 1) ** exponent for rank in range(count)]
-    total = math.fsum(weights)
-    return [weight / total for weight in weights]
 
 
 def _lognormal(rng: random.Random, mean: float, sigma: float) -> float:
@@ -62,7 +59,7 @@ def published(
     times: tuple[float, float],
     requests: int = 2400,
 ) -> Workload:
-    """The published benchmark: two workers with room for two labels, two producers that wait for each answer."""
+    """Return the published benchmark: two workers for two labels each, two producers that wait for each answer."""
     names = _names(labels)
     load_s, run_s = times
     made = [
@@ -83,7 +80,7 @@ def steady(
     requests: int,
     capacity: int = 8,
 ) -> Workload:
-    """Poisson arrivals with Zipf popularity; `use` is the share of the workers' time that runs alone would take."""
+    """Return Poisson arrivals with Zipf popularity; `use` is the share of the workers' time that runs alone take."""
     rate = use * workers / INFER_S
     names = _names(labels)
     chosen = rng.choices(names, zipf(labels, exponent), k=requests)
@@ -114,7 +111,7 @@ def shifting_hot(
     every_s: float = 60.0,
     use: float = 0.7,
 ) -> Workload:
-    """One label has most of the traffic, another one every `every_s`; the rest is Zipf 1.0."""
+    """Return a workload in which one label has most of the traffic, a new one every `every_s`; the rest is Zipf."""
     rate = use * workers / INFER_S
     names = _names(labels)
     rest = itertools.cycle(rng.choices(names, zipf(labels, 1.0), k=requests))
@@ -145,10 +142,10 @@ def uneven(
     labels: int = 200,
     capacity: int = 8,
 ) -> Workload:
-    """Zipf 1.0 like C, and one thing besides.
+    """Return a workload with Zipf 1.0, as C has it, and one difference, chosen by the arguments.
 
     Load times by label, log-uniform between `loads`; several slots; bursts, in which the rate is `burst` times the
-    mean for 1 s in 10, at the same mean; or popularity that moves on, the ranks being dealt anew every `shift_every_s`.
+    mean for 1 s in 10, at the same mean; or popularity that shifts: the ranks are shuffled every `shift_every_s`.
     """
     names = _names(labels)
     load_s = {label: math.exp(rng.uniform(*map(math.log, loads))) for label in names}
@@ -207,4 +204,4 @@ WORKLOADS: dict[str, Callable[[random.Random, float], Workload]] = {
     ),
     "slots": lambda rng, scale: uneven("slots", rng, requests=int(80_000 * scale), loads=(0.5, 0.5), slots=4),
 }
-"""The workloads by name; each is made from a source of randomness and a factor for the number of requests."""
+"""Workloads by name, each made from a source of randomness and a factor for the number of requests."""

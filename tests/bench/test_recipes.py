@@ -71,9 +71,7 @@ def test_bench_path_measures_both_sides_in_turn(tmp_path):
 
 
 def test_bench_router_measures_each_size_of_pool(tmp_path):
-    said, folder = recipe(
-        "bench.router_cost", "--workers", "10", "--workers", "20", "--events", "100", results=tmp_path
-    )
+    said, folder = recipe("bench.router", "--workers", "10", "--workers", "20", "--events", "100", results=tmp_path)
     rows = json.loads((folder / "router.json").read_text())["results"]
     assert [(row["workers"], row["event"]) for row in rows] == [
         (workers, event) for workers in (1, 10, 20) for event in ("submit", "finished")
@@ -83,7 +81,7 @@ def test_bench_router_measures_each_size_of_pool(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("module", "flag"), [("bench.router_cost", "--workers"), ("bench.path", "--connections")], ids=["router", "path"]
+    ("module", "flag"), [("bench.router", "--workers"), ("bench.path", "--connections")], ids=["router", "path"]
 )
 def test_a_size_of_nothing_is_refused(module, flag, tmp_path):
     done = subprocess.run(

@@ -12,7 +12,8 @@ from typing import Any
 
 import psutil
 
-from bench.chaos_load import Gateway, Load, Outcome
+from bench.chaos.gateway import Gateway
+from bench.chaos.load import Load, Outcome
 from labelbus.stack.ports import free_ports
 from labelbus.stack.process import StackProcess
 from tests.nats_server import LocalNats

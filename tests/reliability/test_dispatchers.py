@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from bench.chaos_load import Load
+from bench.chaos.load import Load
 from tests.reliability.pool import DEADLINE_S, LABELS, all_right, fault_s, under_load
 
 pytestmark = [pytest.mark.nats, pytest.mark.e2e, pytest.mark.timeout(400)]

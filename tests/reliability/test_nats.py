@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from bench.chaos_load import Load
+from bench.chaos.load import Load
 from tests.reliability.pool import LABELS, all_right, under_load
 
 pytestmark = [pytest.mark.nats, pytest.mark.e2e]

@@ -1,0 +1,44 @@
+"""The requests of a run: their labels and times, drawn before it, so that two policies get the same ones. Pure code."""
+
+import itertools
+import random
+from collections.abc import Sequence
+
+import msgspec
+
+
+class Planned(msgspec.Struct, frozen=True, kw_only=True):
+    """One planned request. `label` counts from 0, the most popular first.
+
+    In a closed loop `wait_s` is the producer's pause after the answer. In an open loop it is the time since the
+    request before, whether or not that request has its answer.
+    """
+
+    label: int
+    wait_s: float
+
+
+def closed_loop(
+    *, requests: int, producers: int, shares: Sequence[float], wait_avg_s: float, wait_stddev_s: float, seed: int
+) -> list[list[Planned]]:
+    """Return the requests of each producer, `requests` in all; waits are max(0, Normal(average, deviation))."""
+    plans: list[list[Planned]] = []
+    for producer in range(producers):
+        rng = random.Random(f"{seed}/{producer}")
+        count = requests // producers + (producer < requests % producers)
+        labels = draw(rng, shares, count)
+        plans.append(
+            [Planned(label=label, wait_s=max(0.0, rng.normalvariate(wait_avg_s, wait_stddev_s))) for label in labels]
+        )
+    return plans
+
+
+def open_loop(*, requests: int, shares: Sequence[float], rate: float, seed: int) -> list[Planned]:
+    """Return requests at random moments (a Poisson process), `rate` a second on average."""
+    rng = random.Random(f"{seed}/open")
+    return [Planned(label=label, wait_s=rng.expovariate(rate)) for label in draw(rng, shares, requests)]
+
+
+def draw(rng: random.Random, shares: Sequence[float], count: int) -> list[int]:
+    """Draw `count` labels, each with the probability of its share."""
+    return rng.choices(range(len(shares)), cum_weights=list(itertools.accumulate(shares)), k=count)
