@@ -22,7 +22,7 @@ class _Label:
     def __init__(self) -> None:
         self.queue: deque[tuple[float, int]] = deque()
         self.arrivals = 0.0
-        self.holders: set[SimWorker] = set()
+        self.holders: dict[SimWorker, None] = {}  # in order: a set of objects has another one in each process
         self.rate = self.seen = 0.0
         self.load_s = 1.0
         self.run_s = 0.05
@@ -46,7 +46,7 @@ class LateBinding:
         self._looks: dict[str, float] = {}
         for worker, labels in self._held.items():
             for name in labels:
-                self._label(name).holders.add(worker)
+                self._label(name).holders[worker] = None
 
     def arrived(self, now: float, index: int, request: Request) -> None:
         """Start the request on an idle holder of its label, or let it wait."""
@@ -177,9 +177,9 @@ class LateBinding:
             return
         if victim:
             held.remove(victim)
-            self._label(victim).holders.discard(worker)
+            self._label(victim).holders.pop(worker, None)
         held.append(name)
-        self._label(name).holders.add(worker)
+        self._label(name).holders[worker] = None
         self._start(now, name, worker, evict=victim, load_s=self._label(name).load_s)
 
     def _start(self, now: float, name: str, worker: SimWorker, *, evict: str = "", load_s: float = 0.0) -> None:

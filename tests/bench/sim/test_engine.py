@@ -66,3 +66,14 @@ def test_affinity_beats_random_by_far_where_labels_are_many():
     workload = WORKLOADS["C':0.5"](random.Random(3), 0.1)
     ours, theirs = (statistics.fmean(play(workload, policy).completion) for policy in ("labelbus", "random"))
     assert ours < theirs / 10
+
+
+@pytest.mark.parametrize("policy", sorted(POLICIES))
+def test_the_same_seed_gives_the_same_run(policy):
+    runs = []
+    keep = []
+    for number in range(4):
+        keep.append([object() for _ in range(number * 7)])  # other addresses: no order may depend on them
+        workload = WORKLOADS["C':0.5"](random.Random(7), 0.05)
+        runs.append(play(workload, policy, seed=7).completion)
+    assert all(run == runs[0] for run in runs)
