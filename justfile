@@ -75,11 +75,19 @@ fix: setup
     {{ bin }}/ruff format .
     {{ bin }}/ruff check --fix .
 
-# make the protobuf code anew
+# run what `just check` runs before each commit (pre-commit, with the tools of .venv)
+hooks: setup
+    uvx pre-commit install
+
+# make a release of main: just release 0.2.0 --dry-run, then without; builds, checks, commits and tags, pushes nothing
+release version *args: setup
+    @{{ bin }}/python -m tools.release {{ version }} --just {{ just }} {{ args }}
+
+# make the protobuf code again
 proto: setup
     {{ bin }}/python -m grpc_tools.protoc -I bus/proto --python_out=bus/proto --pyi_out=bus/proto bus/proto/labelbus_v1.proto
 
-# make docs/settings.md anew from the settings
+# make docs/settings.md again from the settings
 docs: setup
     {{ bin }}/python -m labelbus.settings_doc > docs/settings.md
 

@@ -1,0 +1,1 @@
+"""Tools of a checkout, such as the release recipe; no wheel holds them."""
