@@ -90,7 +90,7 @@ class Registration:
     async def _write(self) -> None:
         self._dirty.clear()
         value = encode_entry(self._entry())
-        subject = f"$KV.{self._bus.subjects.bucket}.{self._key}"
+        subject = self._bus.subjects.kv(self._key)
         try:
             await self._bus.js.publish(subject, value, timeout=PUBLISH_TIMEOUT_S, msg_ttl=ttl_s(self._heartbeat_s))
         except JetStreamError:  # no such bucket yet, or one made without TTLs

@@ -62,7 +62,8 @@ class LogFile(msgspec.Struct, frozen=True, kw_only=True):
 def source_of_subject(subjects: Subjects, subject: str) -> Source:
     """Who published on the subject; `STRANGER` if it is not `lb.log.<component>.<id>`."""
     try:
-        return Source(*subjects.parse_log(subject))
+        address = subjects.parse_log(subject)
+        return Source(address.component, address.id)
     except BadNameError:
         return STRANGER
 

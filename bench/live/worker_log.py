@@ -6,18 +6,16 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-from nats.aio.msg import Msg
 
-from bus.connection import Bus
+from bus.connection import Bus, Msg
 from bus.errors import UnavailableError
 from bus.messages import LogRecord
+from bus.subjects import ALL_ACKS
 from logsink.reader import Filter, LogReader
 
 MISS: Final = "LABEL MISS: "
 JOIN: Final = "LABEL JOIN: "
 COMPLETED: Final = "Task completed in "
-ACKS: Final = "$JS.ACK.>"
-"""Subject of acknowledgements: the sink acknowledges a message of the stream once it is on disk."""
 
 
 class LoggedTask(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,8 +52,9 @@ async def read_worker_log(bus: Bus, folder: Path, task_ids: Iterable[str], *, ti
     async def on_ack(_: Msg) -> None:
         written.set()
 
-    acks = await bus.nc.subscribe(ACKS, cb=on_ack)
-    await bus.nc.flush()  # every acknowledgement from here on is received
+    # The sink acknowledges a message of the stream once it is on disk.
+    acks = await bus.subscribe(ALL_ACKS, on_ack)
+    await bus.flush()  # every acknowledgement from here on is received
     reader = LogReader(folder, Filter(component="worker"))
     records: list[LogRecord] = []
     try:
@@ -73,7 +72,7 @@ async def read_worker_log(bus: Bus, folder: Path, task_ids: Iterable[str], *, ti
             f"the log sink has written no line about {len(missing)} tasks within {timeout_s:.0f} s; see {folder}"
         ) from exc
     finally:
-        await acks.unsubscribe()
+        await bus.unsubscribe(acks)
 
 
 def worker_log(records: Iterable[LogRecord]) -> WorkerLog:

@@ -1,7 +1,17 @@
 import pytest
 
 from bus.errors import BadNameError
-from bus.subjects import Subjects
+from bus.names import ANY_WORKER
+from bus.subjects import (
+    AssignmentToken,
+    LogAddress,
+    ProbeToken,
+    ReplyAddress,
+    Subjects,
+    is_ack,
+    parse_reply_token,
+    reply_address,
+)
 
 
 def test_subjects_are_those_of_the_contract():
@@ -38,7 +48,59 @@ def test_a_workers_key_leads_back_to_the_worker():
 
 def test_a_log_subject_leads_back_to_component_and_id():
     s = Subjects(prefix="x")
-    assert s.parse_log("x.log.worker.w-1") == ("worker", "w-1")
+    assert s.parse_log("x.log.worker.w-1") == LogAddress("worker", "w-1")
     for subject in ("lb.log.worker.w", "x.log.worker", "x.log.worker.a.b", "x.log..b", "x.logs.a.b"):
         with pytest.raises(BadNameError):
             s.parse_log(subject)
+
+
+def test_reply_subjects_lead_back_to_what_they_reply_to():
+    s = Subjects(prefix="acme.bus")
+    for reply, token in (
+        (s.assignment_reply("d-1", "19a0", 7), AssignmentToken("19a0", 7)),
+        (s.probe_reply("d-1", 1234, "w-1"), ProbeToken(1234, "w-1")),
+        (s.probe_reply("d-1", 1234, ANY_WORKER), ProbeToken(1234, ANY_WORKER)),
+        (s.probe_reply("d-1", 1234, ""), ProbeToken(1234, "")),
+    ):
+        address = reply_address(reply)
+        assert address == ReplyAddress("acme.bus.reply.d-1", reply.rpartition(".")[2])
+        assert parse_reply_token(address.token) == token
+
+
+def test_only_a_dispatchers_probe_to_itself_is_an_echo():
+    assert ProbeToken(1, "").is_echo
+    assert not ProbeToken(1, "w").is_echo
+    assert not ProbeToken(1, ANY_WORKER).is_echo
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "",
+        "-",
+        "7",
+        "-7",
+        "19a0-",
+        "19a0-x",
+        "19a0-²",
+        "p-",
+        "p--",
+        "p-5",
+        "p-w1",
+        "p-²-w",
+        "p-5-a.b",
+        "9-" + "9" * 5000,
+    ],
+)
+def test_a_token_that_nobody_made_is_refused(token):
+    with pytest.raises(BadNameError):
+        parse_reply_token(token)
+
+
+def test_names_of_jetstream_are_those_of_its_protocol():
+    s = Subjects(bucket="labels", log_stream="LOGS")
+    assert s.kv(s.worker_key("w-1")) == "$KV.labels.worker.w-1"
+    assert s.bucket_stream == "KV_labels"
+    assert s.pull("logsink") == "$JS.API.CONSUMER.MSG.NEXT.LOGS.logsink"
+    assert is_ack("$JS.ACK.LOGS.logsink.1.5.3.1790000000000000000.0")
+    assert not is_ack("_INBOX.abc.1")
