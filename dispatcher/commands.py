@@ -2,12 +2,10 @@
 
 import asyncio
 
-import nats.errors
-
 from bus.clock import UnixClock
 from bus.codec import encode_task
 from bus.connection import Bus
-from bus.errors import reason
+from bus.errors import LabelbusError
 from bus.messages import Task
 from dispatcher.completion import Completion
 from dispatcher.in_flight import InFlightRequest
@@ -104,10 +102,10 @@ class CommandExecutor:
         self._prober.add(assign.assignment_id, assign.worker_id)
         reply = self._replies.assignment(assign.assignment_id)
         try:
-            await self._bus.nc.publish(subject, encode_task(task), reply=reply, headers=headers)
-        except nats.errors.Error as exc:
+            await self._bus.publish(subject, encode_task(task), reply=reply, headers=headers)
+        except LabelbusError as exc:
             self._prober.settle(assign.assignment_id)
-            self._completion.fail_unsent(in_flight, reason(exc))
+            self._completion.fail_unsent(in_flight, exc)
             # No worker will answer the task: without an outcome its slot would be taken for good. Not awaited, since
             # the next task may be as little publishable as this one.
             unsent = Outcome(ok=False, label_hit=False, load_ms=0.0, run_ms=0.0)

@@ -5,7 +5,7 @@ from typing import Final
 
 from loguru import logger
 
-from bus.errors import DeadlineError, UnavailableError
+from bus.errors import DeadlineError, LabelbusError, reason
 from bus.messages import Result, Status
 from dispatcher.answers import TaskAnswer, error_of, error_of_reject
 from dispatcher.counters import Counters, RouteDurations
@@ -84,13 +84,13 @@ class Completion:
         error = DeadlineError(f"no answer before the deadline; the task was {where}. Give it more time, or add workers")
         in_flight.fail(self._loop.time(), error, worker_id=worker_id)
 
-    def fail_unsent(self, in_flight: InFlightRequest, why: str) -> None:
-        """Answer a request whose task could not be published."""
+    def fail_unsent(self, in_flight: InFlightRequest, failure: LabelbusError) -> None:
+        """Answer a request whose task could not be published, with an error of the failure's own kind."""
         if in_flight.is_over:
             return
         self._counters.rejected += 1
-        error = UnavailableError(f"could not publish the task to NATS ({why}): try again")
-        in_flight.fail(self._loop.time(), error)
+        why = reason(failure.__cause__ or failure)  # the cause: the failure names a subject, which clients do not know
+        in_flight.fail(self._loop.time(), type(failure)(f"could not publish the task to NATS ({why}); try again"))
 
 
 def _log_answer(label: str, answer: TaskAnswer) -> None:

@@ -3,11 +3,8 @@
 import asyncio
 from typing import Final
 
-import nats.errors
-from nats.aio.msg import Msg
-
 from bus.codec import decode_convert_reply, encode_convert_request
-from bus.connection import Bus
+from bus.connection import Bus, Msg, is_no_responders
 from bus.errors import MalformedError, StoppingError, UnavailableError, WorkerError, reason
 from bus.messages import ConvertReply, ConvertRequest
 from dispatcher.answers import error_of
@@ -62,20 +59,17 @@ class Conversions:
         async def on_progress(_: Msg) -> None:
             heard.set()
 
-        nc = self._bus.nc
-        inbox = nc.new_inbox()
+        bus = self._bus
+        inbox = bus.new_inbox()
+        replies = await bus.subscribe(inbox, on_answer)
+        progress = await bus.subscribe(bus.subjects.convert_event("*"), on_progress)
         try:
-            replies = await nc.subscribe(inbox, cb=on_answer)
-            progress = await nc.subscribe(self._bus.subjects.convert_event("*"), cb=on_progress)
-            try:
-                await nc.publish(self._bus.subjects.convert, encode_convert_request(request), reply=inbox)
-                msg = await self._wait(answer, heard)
-            finally:
-                await progress.unsubscribe()
-                await replies.unsubscribe()
-        except nats.errors.Error as exc:
-            raise UnavailableError(f"could not publish the conversion to NATS ({reason(exc)}): try again") from exc
-        if msg.headers and msg.headers.get("Status") == "503":
+            await bus.publish(bus.subjects.convert, encode_convert_request(request), reply=inbox)
+            msg = await self._wait(answer, heard)
+        finally:
+            await bus.unsubscribe(progress)
+            await bus.unsubscribe(replies)
+        if is_no_responders(msg):
             raise NoConverterError("no converter is running; start one with `labelbus converter`")
         try:
             reply = decode_convert_reply(msg.data)

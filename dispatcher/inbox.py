@@ -1,23 +1,17 @@
 """Subscriptions of a dispatcher: messages from NATS in, decoded values out."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
-from typing import Final
+from contextlib import asynccontextmanager
 
 import msgspec
-import nats.errors
-from loguru import logger
-from nats.aio.msg import Msg
 
 from bus.codec import decode_result, decode_state
-from bus.connection import Bus
+from bus.connection import Bus, Msg, is_no_responders
 from bus.errors import MalformedError, reason
+from bus.log_throttle import ThrottledLogger
 from bus.messages import Result, WorkerState
 from dispatcher.counters import Counters
 from dispatcher.reply_subjects import AssignmentReply, EchoReply, PingReply, ReplySubjects
-
-NO_RESPONDERS: Final = "503"
-"""Value of the header `Status` with which the server says that a request found no subscriber."""
 
 
 class ResultReceived(msgspec.Struct, frozen=True, gc=False):
@@ -73,7 +67,10 @@ Received = (
 
 
 class Inbox:
-    """The dispatcher's subscriptions. `receive` is awaited with each decoded message, one at a time per subject."""
+    """The dispatcher's subscriptions. `receive` is awaited with each decoded message, one at a time per subscription.
+
+    A message that cannot be decoded is counted; at most one line a second is logged about such messages.
+    """
 
     def __init__(
         self,
@@ -87,21 +84,21 @@ class Inbox:
         self._replies = replies
         self._counters = counters
         self._receive = receive
+        self._log = ThrottledLogger()
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
         """Receive messages within the block."""
-        nc = self._bus.nc
         subscriptions = [
-            await nc.subscribe(self._replies.all, cb=self._on_reply),
-            await nc.subscribe(self._bus.subjects.state("*"), cb=self._on_state),
+            await self._bus.subscribe(self._replies.all, self._on_reply),
+            await self._bus.subscribe(self._bus.subjects.state("*"), self._on_state),
         ]
         try:
             yield
         finally:
             for subscription in subscriptions:
-                with suppress(nats.errors.Error):  # the connection went first
-                    await subscription.unsubscribe()
+                await self._bus.unsubscribe(subscription)
+            self._log.flush()
 
     async def _on_state(self, msg: Msg) -> None:
         state = self._decode_state(msg)
@@ -114,7 +111,7 @@ class Inbox:
             await self._receive(received)
 
     def _decode_reply(self, msg: Msg) -> Received | None:
-        no_responders = msg.headers is not None and msg.headers.get("Status") == NO_RESPONDERS
+        no_responders = is_no_responders(msg)
         match self._replies.parse(msg.subject):
             case AssignmentReply(assignment_id):
                 return TaskUndelivered(assignment_id) if no_responders else self._decode_result(msg, assignment_id)
@@ -150,5 +147,4 @@ class Inbox:
 
     def _ignore(self, msg: Msg, why: str) -> None:
         self._counters.malformed += 1
-        log = logger.bind(subject=msg.subject, reason=why, malformed=self._counters.malformed)
-        log.warning("message ignored")
+        self._log.warning("message ignored", subject=msg.subject, reason=why, malformed=self._counters.malformed)

@@ -110,6 +110,11 @@ class DispatcherCollector(Collector):
         yield CounterMetricFamily(
             "labelbus_messages_malformed", "Messages ignored because they could not be decoded.", counters.malformed
         )
+        yield CounterMetricFamily(
+            "labelbus_registry_values_malformed",
+            "Values in the registry ignored because they could not be decoded.",
+            service.watch.malformed,
+        )
         durations = HistogramMetricFamily(
             "labelbus_task_duration_seconds",
             "Time from the request to the worker's answer, by route: hit, wait for a holder, load, one more copy, or "

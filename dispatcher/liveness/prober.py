@@ -4,11 +4,10 @@ import asyncio
 from collections.abc import Callable, Collection
 from typing import Final
 
-import nats.errors
 from loguru import logger
 
 from bus.connection import Bus
-from bus.errors import reason
+from bus.errors import LabelbusError, reason
 from bus.names import ANY_WORKER
 from dispatcher.liveness.outstanding import (
     INTERVAL_S,
@@ -128,6 +127,6 @@ class Prober:
 
     async def _publish(self, subject: str, *, reply: str = "") -> None:
         try:
-            await self._bus.nc.publish(subject, reply=reply)
-        except nats.errors.Error as exc:
+            await self._bus.publish(subject, reply=reply)
+        except LabelbusError as exc:
             logger.bind(subject=subject, reason=reason(exc)).debug("ping not sent")

@@ -2,12 +2,13 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import httpx
 import msgspec
 import pytest
+from loguru import logger
 
 from bus.component import Component
 from bus.connection import Bus, connect
@@ -183,6 +184,15 @@ async def pool(gateway: Gateway) -> Gateway:
     """A gateway with one worker of one slot."""
     await gateway.add_worker()
     return gateway
+
+
+@pytest.fixture
+def log_records() -> Iterator[list[Any]]:
+    """What is logged during the test, as loguru has it."""
+    records: list[Any] = []
+    sink = logger.add(lambda message: records.append(message.record), level="DEBUG")
+    yield records
+    logger.remove(sink)
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -45,6 +45,26 @@ async def test_garbage_on_every_subject_is_counted_and_tasks_go_on(pool):
     assert (await pool.run()).status_code == 200
 
 
+async def test_garbage_logs_a_line_a_second_with_a_count_and_not_a_line_a_message(pool, log_records):
+    garbage = 3_000
+    for _ in range(garbage):
+        await pool.bus.publish(pool.bus.subjects.state("w1"), b"\xff")
+    await pool.bus.settle()
+    await until(lambda: pool.service.counters.malformed == garbage)
+
+    def counted() -> int:
+        return sum(1 + record["extra"]["left_out"] for record in ignored())
+
+    def ignored() -> list[Any]:
+        return [record for record in log_records if record["message"] == "message ignored"]
+
+    await until(lambda: counted() == garbage)
+    seconds = (ignored()[-1]["time"] - ignored()[0]["time"]).total_seconds()
+    assert len(ignored()) <= seconds + 2
+    assert ignored()[-1]["extra"]["subject"] == pool.bus.subjects.state("w1")
+    assert ignored()[-1]["extra"]["malformed"] == garbage
+
+
 @pytest.mark.parametrize(("retry", "runs"), [(True, 3), (False, 1)])
 async def test_an_answer_that_cannot_be_read_is_tried_again_and_then_told_at_once(pool, monkeypatch, retry, runs):
     service = pool.workers["w1"].service
@@ -115,6 +135,8 @@ async def test_what_nats_does_not_take_is_503_and_costs_no_slot(pool, monkeypatc
 
     monkeypatch.setattr(pool.component.bus.nc, "publish", full)
     for _ in range(3):
-        await pool.problem(await pool.run(), 503, "unavailable")
+        problem = await pool.problem(await pool.run(), 503, "unavailable")
+        assert problem["detail"].startswith("could not publish the task to NATS (")
+        assert "lb." not in problem["detail"]
     monkeypatch.setattr(pool.component.bus.nc, "publish", publish)
     assert (await pool.run()).status_code == 200

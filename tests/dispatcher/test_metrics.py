@@ -113,6 +113,9 @@ async def test_every_task_ends_in_one_outcome_and_what_went_wrong_is_counted(poo
     assert value(series, "tasks_submitted_total") == 5
     await pool.bus.nc.publish(pool.bus.subjects.state("w1"), b"\xff")
     await until_metric(pool, "messages_malformed_total", 1)
+    kv = await pool.bus.js.key_value(pool.bus.subjects.bucket)
+    await kv.put(pool.bus.subjects.worker_key("w9"), b"no entry")
+    await until_metric(pool, "registry_values_malformed_total", 1)
 
 
 async def test_workers_are_shown_as_the_registry_has_them_and_only_while_they_are_there(gateway):

@@ -142,7 +142,8 @@ def every(kind: type[LabelbusError]) -> set[type[LabelbusError]]:
 
 def test_every_code_has_a_status_and_comes_back_from_a_worker_as_what_it_was():
     assert set(STATUS) == {kind.code for kind in every(LabelbusError)}
-    for kind in every(LabelbusError) - {LabelbusError}:
+    own_code = {kind for kind in every(LabelbusError) if "code" in vars(kind)}  # the others come back as their parent
+    for kind in own_code - {LabelbusError}:
         assert type(error_of(kind.code, "why")) is kind
     assert isinstance(error_of(OverloadedError.code, "why"), OverloadedError)
 
