@@ -30,7 +30,7 @@ from dispatcher.inbox import (
 )
 from dispatcher.liveness import AssignmentLost, Prober
 from dispatcher.reply_subjects import ReplySubjects
-from dispatcher.router import Outcome, Router, RouterPolicy, TaskSpec
+from dispatcher.router import Limits, Outcome, Router, RouterPolicy, TaskSpec
 from dispatcher.settings import DispatcherSettings
 from dispatcher.views import view_of_entry, view_of_state
 
@@ -48,8 +48,7 @@ class DispatcherService:
         clock = UnixClock()
         policy = RouterPolicy(
             mode=settings.policy,
-            max_waiting=settings.max_waiting,
-            max_waiting_per_label=settings.max_waiting_per_label,
+            limits=Limits(max_waiting=settings.max_waiting, max_waiting_per_label=settings.max_waiting_per_label),
         )
         self.router: Final[Router[InFlightRequest]] = Router(policy, rng=random.Random(), now=self._loop.time())
         self.in_flight: Final = InFlightRequests(bus, settings, on_deadline=self._expire)

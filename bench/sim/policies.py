@@ -8,7 +8,7 @@ from bench.sim.engine import Dispatcher, Simulation
 from bench.sim.pool import SimWorker
 from bench.sim.reference import LateBinding
 from bench.sim.workload import Request
-from dispatcher.router import Assign, Command, Outcome, Router, RouterPolicy, TaskSpec, WorkerView
+from dispatcher.router import Assign, Command, Limits, Outcome, Router, RouterPolicy, TaskSpec, WorkerView
 
 
 class RouterDispatcher:
@@ -106,13 +106,13 @@ class SmartDispatch:
         self._simulation.send(self._number, index, index, worker, "")
 
 
+UNLIMITED = Limits(max_waiting=10**9, max_waiting_per_label=10**9)
+
 POLICIES: dict[str, Callable[[int], Dispatcher]] = {
-    "random": lambda seed: RouterDispatcher(
-        RouterPolicy(mode="random", max_waiting=10**9, max_waiting_per_label=10**9), seed
-    ),
+    "random": lambda seed: RouterDispatcher(RouterPolicy(mode="random", limits=UNLIMITED), seed),
     "smart": SmartDispatch,
     "reference": LateBinding,
-    "labelbus": lambda seed: RouterDispatcher(RouterPolicy(max_waiting=10**9, max_waiting_per_label=10**9), seed),
+    "labelbus": lambda seed: RouterDispatcher(RouterPolicy(limits=UNLIMITED), seed),
 }
 """Policies by name, each made from a seed."""
 

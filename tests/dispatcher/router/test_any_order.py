@@ -12,8 +12,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from dispatcher.router import (
     Assign,
     Command,
+    Limits,
     Outcome,
     Reject,
+    Retries,
     Router,
     RouterPolicy,
     TaskSpec,
@@ -69,7 +71,9 @@ class AnyOrder(RuleBasedStateMachine):
         super().__init__()
         self.now = 0.0
         self.policy = RouterPolicy(
-            mode=self.mode, max_waiting=30, max_waiting_per_label=20, max_bounces=40, max_bounced_s=1.0
+            mode=self.mode,
+            limits=Limits(max_waiting=30, max_waiting_per_label=20),
+            retries=Retries(max_bounces=40, max_bounced_s=1.0),
         )
         self.router: Router[None] = Router(self.policy, rng=random.Random(1))
         self.workers: dict[str, TrueWorker] = {}
@@ -97,7 +101,7 @@ class AnyOrder(RuleBasedStateMachine):
             self.flying[command.assignment_id] = command
             if command.worker_id is not None:
                 mine = [other for other in self.flying.values() if other.worker_id == command.worker_id]
-                worker = self.router._books.pool.find(command.worker_id)
+                worker = self.router._state.pool.find(command.worker_id)
                 assert worker is not None
                 assert not worker.draining
                 assert len(mine) <= worker.slots + worker.window, "more tasks than the worker takes"
@@ -318,22 +322,22 @@ class AnyOrder(RuleBasedStateMachine):
     def every_task_is_somewhere_once(self):
         flying = [command.task.task_id for command in self.flying.values() if command.task.task_id in self.open]
         assert len(flying) == len(set(flying))
-        waiting = [task.spec.task_id for task in self.router._books.tasks.values() if task.waiting]
-        held = [task.spec.task_id for task in self.router._fleet._line_up.held()]
+        waiting = [task.spec.task_id for task in self.router._state.tasks.values() if task.queued]
+        held = [task.spec.task_id for task in self.router._workers.quarantined()]
         assert sorted(flying + waiting + held) == sorted(self.open)
         assert self.router.waiting == len(waiting) + len(held)
         assert self.router.running == len(self.flying)
 
     @invariant()
     def no_free_holder_leaves_a_task_waiting(self):
-        for worker in self.router._books.pool:
+        for worker in self.router._state.pool:
             held = [label.name for label in worker.labels]
-            assert len(held) <= max(worker.capacity, len(worker.own)), (held, worker.capacity, worker.view)
+            assert len(held) <= max(worker.capacity, len(worker.assignments)), (held, worker.capacity, worker.view)
             if worker.room > 0 and self.mode == "affinity":
                 assert worker.usable
                 for label in worker.labels:
                     if worker.loading.get(label, 0.0) <= self.now:
-                        assert not label.count, f"{worker.worker_id} is free and holds {label.name}"
+                        assert not label.queue_length, f"{worker.worker_id} is free and holds {label.name}"
 
     @invariant()
     def whoever_waits_is_waited_for(self):
@@ -363,8 +367,8 @@ class AnyOrder(RuleBasedStateMachine):
                 self.now = max(self.now, wake)
                 self.obey(self.router.tick(self.now))
         assert not self.open
-        assert not self.router._books.assigned
-        assert not self.router._books.tasks
+        assert not self.router._state.assigned
+        assert not self.router._state.tasks
 
 
 class AnyOrderRandom(AnyOrder):

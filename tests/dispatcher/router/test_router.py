@@ -6,10 +6,13 @@ import pytest
 
 from bus.errors import ConflictError
 from dispatcher.router import (
+    Aging,
     Assign,
+    Limits,
     Outcome,
     Reason,
     Reject,
+    Retries,
     Route,
     Router,
     RouterPolicy,
@@ -223,7 +226,7 @@ def test_what_was_sent_after_a_task_that_nobody_took_was_not_taken_either(retry,
     given_up = [c.task.task_id for c in commands if isinstance(c, Reject)]
     assert given_up == ([] if outcome == "sent" else ["3"])
     for _ in range(2):
-        commands = made.finished(1.0, made._books._last_id, done()).commands
+        commands = made.finished(1.0, made._state._last_id, done()).commands
         attempts |= {c.task.task_id: c.attempt for c in commands if isinstance(c, Assign)}
     assert attempts == {"1": 2, "2": 1} | ({"3": 1} if retry else {})
 
@@ -240,7 +243,7 @@ def test_a_retryable_failure_is_tried_on_another_worker_and_not_answered():
 
 
 def test_the_last_attempt_is_the_answer():
-    made = router(worker("w1", "a"), max_attempts=2)
+    made = router(worker("w1", "a"), retries=Retries(max_attempts=2))
     made.submit(0.0, task("1"))
     failure = Outcome(ok=False, label_hit=True, load_ms=0, run_ms=0, retryable=True)
     assert made.finished(0.1, 1, failure).requeued
@@ -303,7 +306,7 @@ def test_a_type_that_one_worker_runs_goes_there_even_if_another_holds_the_label(
     ("limit", "message"), [({"max_waiting": 2}, "2 tasks"), ({"max_waiting_per_label": 2}, "for a")]
 )
 def test_a_full_queue_says_when_to_try_again(limit, message):
-    made = router(worker("w", "a"), **limit)
+    made = router(worker("w", "a"), limits=Limits(**limit))
     commands = [c for n in range(4) for c in made.submit(0.0, task(str(n)))]
     reject = commands[-1]
     assert isinstance(reject, Reject)
@@ -333,7 +336,7 @@ def test_a_view_older_than_the_last_is_ignored():
 
 
 def test_a_label_that_waits_beyond_the_age_limit_goes_before_hits():
-    made = router(worker("w", "hot", capacity=1), age_limit_s=1.0, age_limit_loads=0.0)
+    made = router(worker("w", "hot", capacity=1), aging=Aging(limit_s=1.0, limit_loads=0.0))
     made.submit(0.0, task("0", "hot"))
     made.submit(0.0, task("rare", "rare"))
     assignment_id, now = 1, 0.0

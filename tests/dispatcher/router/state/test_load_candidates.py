@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatcher.router import TaskSpec
-from dispatcher.router.candidates import Candidates
-from dispatcher.router.labels import Label, Pending
+from dispatcher.router.state.labels import Label, Pending
+from dispatcher.router.state.load_candidates import LoadCandidates
+from dispatcher.router.state.workers import PoolLabel
 
 QUEUES = st.lists(
     st.tuples(st.sampled_from([0.1, 0.5, 3.0]), st.lists(st.integers(0, 400), min_size=1, max_size=30)),
@@ -16,7 +17,7 @@ QUEUES = st.lists(
 
 
 def benefit(label, now):
-    return label.count * (now + label.load_s) - label.arrivals
+    return label.queue_length * (now + label.load_s) - label.arrival_sum
 
 
 def rank(label, now):
@@ -24,15 +25,15 @@ def rank(label, now):
 
 
 def candidates(queues, began):
-    made = Candidates()
+    made = LoadCandidates()
     labels = []
     for number, (load_s, ages) in enumerate(queues):
-        label = Label(f"l{number}")
+        label: PoolLabel = Label(f"l{number}")
         label.load_s = load_s
         for arrived in sorted(began + age / 4 for age in ages):
             label.push(Pending(TaskSpec(task_id="", task_type="t", label=label.name, item=None), label, arrived))
         now = began + 100.0
-        made.put(label, benefit(label, now) / label.count - now, load_s)
+        made.put(label, benefit(label, now) / label.queue_length - now, load_s)
         labels.append(label)
     return made, labels
 
@@ -60,4 +61,3 @@ def test_a_label_that_moved_on_is_no_candidate():
     assert made.tops() == [second]
     second.version += 1
     assert made.tops() == []
-    assert not made

@@ -6,11 +6,12 @@ import msgspec
 import pytest
 
 from dispatcher.router import RouterPolicy, TaskSpec, WorkerView
-from dispatcher.router.books import Books
-from dispatcher.router.labels import Pending
+from dispatcher.router.lifecycle.contention import Contention
+from dispatcher.router.lifecycle.reconcile import apply_view, changes_nothing
 from dispatcher.router.messages import Route
-from dispatcher.router.views import apply_view, changes_nothing
-from dispatcher.router.workers import Worker
+from dispatcher.router.state.labels import Pending
+from dispatcher.router.state.state import RouterState
+from dispatcher.router.state.workers import Worker
 
 VIEW = WorkerView(worker_id="w", labels=("a", "b"), running=1, slots=2, window=1, capacity=3, epoch_ms=1, revision=1)
 
@@ -18,13 +19,12 @@ VIEW = WorkerView(worker_id="w", labels=("a", "b"), running=1, slots=2, window=1
 @pytest.fixture
 def known():
     """A worker with one task of ours, as it was told by the view."""
-    books = Books(RouterPolicy(), random.Random(1), 0.0)
+    state = RouterState(RouterPolicy(), random.Random(1), 0.0)
     worker = Worker("w", VIEW)
-    books.pool.add(worker)
-    worker.epoch_ms, worker.revision = VIEW.epoch_ms, VIEW.revision
-    apply_view(books, 0.0, worker, msgspec.structs.replace(VIEW, running=0))
-    label = books.labels.get("a")
-    books.send(0.0, Pending(TaskSpec(task_id="1", task_type="t", label="a", item=None), label, 0.0), worker, Route.HIT)
+    state.pool.add(worker)
+    apply_view(state, Contention(state), 0.0, worker, msgspec.structs.replace(VIEW, running=0))
+    label = state.labels.get("a")
+    state.send(0.0, Pending(TaskSpec(task_id="1", task_type="t", label="a", item=None), label, 0.0), worker, Route.HIT)
     return worker
 
 
@@ -63,6 +63,6 @@ def test_a_worker_of_which_more_is_believed_than_it_says_is_looked_into(known, f
     assert not changes_nothing(known, VIEW)
 
 
-def test_after_a_load_was_sent_the_labels_of_the_view_are_compared_anew(known):
-    known.synced = None
+def test_after_a_load_was_sent_the_labels_of_the_view_are_compared_again(known):
+    known.synced_labels = None
     assert not changes_nothing(known, VIEW)

@@ -1,10 +1,10 @@
-"""What is remembered of the pool is forgotten when it changes."""
+"""Answers about the pool are forgotten when it changes."""
 
 import random
 
 from dispatcher.router import WorkerView
-from dispatcher.router.pool import Pool
-from dispatcher.router.workers import Worker
+from dispatcher.router.state.pool import Pool
+from dispatcher.router.state.workers import Worker
 
 
 def worker(pool, name, types):
@@ -14,7 +14,7 @@ def worker(pool, name, types):
     return made
 
 
-def test_what_all_run_is_asked_anew_when_a_worker_comes_changes_drains_or_goes():
+def test_what_all_run_is_asked_again_when_a_worker_comes_changes_drains_or_goes():
     pool = Pool(random.Random(1))
     worker(pool, "w1", {"t", "own"})
     assert pool.all_run("own")

@@ -1,17 +1,17 @@
-"""The pool: all known workers, what they run, and an index of those with a free slot."""
+"""All known workers, the task types they run, and an index of those with a free slot."""
 
 import random
 from collections.abc import Iterator
 from typing import Final
 
-from dispatcher.router.workers import Worker
+from dispatcher.router.state.workers import Worker
 
 _TYPES_REMEMBERED: Final = 1000
-"""Answers kept about task types: callers make up types, workers do not."""
+"""Answers remembered about task types: callers can invent any number of types, workers cannot."""
 
 
 class Pool:
-    """All known workers, those with a free slot in an index that a sample is drawn from in constant time."""
+    """All known workers; those with a free slot are in an index that a sample is drawn from in constant time."""
 
     def __init__(self, rng: random.Random) -> None:
         self._by_id: dict[str, Worker] = {}
@@ -24,9 +24,9 @@ class Pool:
         self.slots = 0
         """Slots of the workers that are not draining."""
         self.foreign = 0
-        """Tasks of others that are thought to be in these slots."""
+        """Tasks of other dispatchers believed to be in these slots."""
         self.mix_changed = False
-        """Set when a set of task types comes to the pool or leaves it; whoever acts on it resets it."""
+        """True since a set of task types came to the pool or left it, until `accept_mix` is called."""
 
     def __iter__(self) -> Iterator[Worker]:
         return iter(self._by_id.values())
@@ -35,17 +35,17 @@ class Pool:
         return len(self._by_id)
 
     def find(self, worker_id: str) -> Worker | None:
-        """The worker, if it is known."""
+        """Return the worker if it is known."""
         return self._by_id.get(worker_id)
 
     def add(self, worker: Worker) -> None:
-        """A new worker, which is live and of unknown task types."""
+        """Add a new worker; it is live and its task types are unknown."""
         self._by_id[worker.worker_id] = worker
         self._count_types(worker.task_types, 1)
         self.live += 1
 
     def remove(self, worker: Worker) -> None:
-        """It is gone."""
+        """Remove a worker."""
         del self._by_id[worker.worker_id]
         if not worker.draining:
             self.live -= 1
@@ -54,19 +54,19 @@ class Pool:
         self.set_busy(worker)
 
     def recount(self, worker: Worker) -> None:
-        """The worker's slots, or what others run in them, have changed."""
+        """Count the worker's slots, and what others run in them, again."""
         if worker.draining:
             self._count_slots(worker, 0, 0)
         else:
             self._count_slots(worker, worker.slots, worker.foreign)
 
     def _count_slots(self, worker: Worker, slots: int, foreign: int) -> None:
-        self.slots += slots - worker.counted[0]
-        self.foreign += foreign - worker.counted[1]
-        worker.counted = (slots, foreign)
+        self.slots += slots - worker.counted_slots[0]
+        self.foreign += foreign - worker.counted_slots[1]
+        worker.counted_slots = (slots, foreign)
 
     def set_draining(self, worker: Worker, draining: bool) -> None:
-        """A draining worker ends what it has and takes nothing new."""
+        """Mark a worker as draining (it finishes what it has and takes nothing new), or as live again."""
         if worker.draining != draining:
             worker.draining = draining
             by = -1 if draining else 1
@@ -74,7 +74,7 @@ class Pool:
             self._count_types(worker.task_types, by)
 
     def set_types(self, worker: Worker, types: frozenset[str]) -> None:
-        """What the worker can run."""
+        """Set the task types that the worker runs."""
         if worker.task_types != types:
             if not worker.draining:
                 self._count_types(types, 1)
@@ -92,7 +92,7 @@ class Pool:
             del self._type_sets[types]
 
     def all_run(self, task_type: str) -> bool:
-        """True if no worker is known to lack the type."""
+        """Return True if no worker is known to lack the type."""
         known = self._run_by_all.get(task_type)
         if known is None:
             if len(self._run_by_all) >= _TYPES_REMEMBERED:
@@ -102,29 +102,47 @@ class Pool:
         return known
 
     def none_runs(self, task_type: str) -> bool:
-        """True if there are workers, all have told their types, and none has this one.
+        """Return True if there are workers, all have told their types, and none has this one.
 
-        There are as many steps as distinct sets of types.
+        Takes as many steps as there are distinct sets of types.
         """
         return bool(self._type_sets) and not any(types is None or task_type in types for types in self._type_sets)
 
+    def is_for_queue_group(self, task_type: str) -> bool:
+        """Return True if no known worker can take a task of the type, so that only the queue group might."""
+        return not self.live or self.none_runs(task_type)
+
+    def has_other_runner(self, task_type: str, lost: tuple[str, ...]) -> bool:
+        """Return True if a live worker that is not broken and not among `lost` runs the type.
+
+        Takes as many steps as there are workers.
+        """
+        return any(
+            not (worker.draining or worker.broken) and worker.worker_id not in lost and worker.runs(task_type)
+            for worker in self._by_id.values()
+        )
+
+    def accept_mix(self) -> None:
+        """Reset `mix_changed`: the waiting tasks were sorted by the task types that workers run now."""
+        self.mix_changed = False
+
     @property
     def idle(self) -> int:
-        """The number of workers with a free slot."""
+        """Number of workers with a free slot."""
         return len(self._idle)
 
     def idle_workers(self) -> list[Worker]:
-        """All workers with a free slot."""
+        """Return all workers with a free slot."""
         return self._idle[:]
 
     def set_idle(self, worker: Worker) -> None:
-        """Put it into the index."""
+        """Put a worker into the index of those with a free slot."""
         if worker.idle_index < 0:
             worker.idle_index = len(self._idle)
             self._idle.append(worker)
 
     def set_busy(self, worker: Worker) -> None:
-        """Take it out of the index."""
+        """Take a worker out of the index of those with a free slot."""
         index = worker.idle_index
         if index >= 0:
             last = self._idle.pop()
@@ -134,7 +152,7 @@ class Pool:
             worker.idle_index = -1
 
     def sample(self, at_most: int) -> list[Worker]:
-        """Some workers with a free slot, all of them if there are few; may name one twice if there are many."""
+        """Return some workers with a free slot: all of them if there are few; one may occur twice if there are many."""
         idle = self._idle
         count = len(idle)
         if count <= at_most:

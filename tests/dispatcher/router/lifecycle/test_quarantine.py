@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatcher.router import Assign, Outcome, Reject, Router, RouterPolicy, TaskSpec, WorkerView
-from dispatcher.router.labels import Label, Pending
-from dispatcher.router.lineup import LineUp
+from dispatcher.router.lifecycle.quarantine import Quarantine
+from dispatcher.router.state.labels import Label, Pending
+from dispatcher.router.state.timers import Timers
 
 RUN_S = 0.05
 KILLS_AFTER_S = 0.01
@@ -100,7 +101,7 @@ def test_one_poison_costs_two_workers_and_no_other_task(slots, window, labels, p
     assert pool.ended == expected
 
 
-def test_without_the_line_up_a_bystander_would_have_been_given_up():
+def test_without_quarantine_a_bystander_would_have_been_given_up():
     """The case that it is for: two tasks of one label, which go on together to the next worker."""
     pool = Pool(workers=3, slots=2, window=0, labels=("a",), poisons={"poison"})
     for worker in ("w1", "w2"):  # one left: both run there, and later both come to the same next one
@@ -123,38 +124,38 @@ def names(tasks):
     return [task.spec.task_id for task in tasks]
 
 
-def line_up(tasks):
+def quarantine(tasks):
     tasks_by_id = {task.spec.task_id: task for task in tasks}
-    return LineUp(tasks_by_id, within_s=3.0, look_s=0.01), tasks_by_id
+    return Quarantine(tasks_by_id, Timers(), within_s=3.0, check_every_s=0.01), tasks_by_id
 
 
 def test_the_next_one_goes_when_the_one_before_has_ended_was_lost_again_or_takes_long():
     tasks = pending("1", "2", "3", "4")
-    line, open_tasks = line_up(tasks)
-    assert names(line.hold(0.0, tasks)) == ["1"]
-    assert names(line.held()) == ["2", "3", "4"]
-    assert line.due(0.01) == []
+    held_back, open_tasks = quarantine(tasks)
+    assert names(held_back.hold(0.0, tasks)) == ["1"]
+    assert names(held_back.held()) == ["2", "3", "4"]
+    assert held_back.release_due(0.01) == []
     del open_tasks["1"]
-    assert names(line.due(0.02)) == ["2"]
+    assert names(held_back.release_due(0.02)) == ["2"]
     tasks[1].lost = ("w",)
-    assert names(line.due(0.03)) == ["3"]
-    assert line.due(0.04) == []
-    assert line.look_at > 0.04
-    assert names(line.due(0.03 + 3.0 / 4)) == ["4"]
-    assert (line.held(), line.look_at) == ([], 0.0)
+    assert names(held_back.release_due(0.03)) == ["3"]
+    assert held_back.release_due(0.04) == []
+    assert held_back.wake_at > 0.04
+    assert names(held_back.release_due(0.03 + 3.0 / 4)) == ["4"]
+    assert (held_back.held(), held_back.wake_at) == ([], 0.0)
 
 
 def test_who_was_cancelled_is_passed_over():
     tasks = pending("1", "2", "3")
-    line, open_tasks = line_up(tasks)
-    line.hold(0.0, tasks)
+    held_back, open_tasks = quarantine(tasks)
+    held_back.hold(0.0, tasks)
     del open_tasks["1"], open_tasks["2"]
-    assert names(line.held()) == ["3"]
-    assert names(line.due(0.01)) == ["3"]
+    assert names(held_back.held()) == ["3"]
+    assert names(held_back.release_due(0.01)) == ["3"]
 
 
 def test_one_alone_goes_on_at_once():
     tasks = pending("1")
-    line, _ = line_up(tasks)
-    assert names(line.hold(0.0, tasks)) == ["1"]
-    assert line.look_at == 0.0
+    held_back, _ = quarantine(tasks)
+    assert names(held_back.hold(0.0, tasks)) == ["1"]
+    assert held_back.wake_at == 0.0

@@ -1,0 +1,1 @@
+"""Lifecycle of workers and tasks: what arrivals, answers, losses and disconnects mean for them."""
