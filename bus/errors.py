@@ -5,7 +5,8 @@
     │   ├── MalformedError        not the JSON, protobuf or shape that was asked for
     │   ├── BadParametersError    the right shape, but the task type refuses the values
     │   ├── BadNameError          a label, worker id or task id that cannot be a name
-    │   └── TooLargeError         over one of the limits
+    │   ├── TooLargeError         over one of the limits
+    │   └── UnsupportedMediaTypeError  a body of a type or an encoding that is not understood
     ├── NotFoundError
     │   ├── UnknownModelError     no such entry in the model repository, no such model on the hub
     │   └── UnknownTaskTypeError  no worker has a handler for it
@@ -71,6 +72,12 @@ class TooLargeError(InvalidInputError):
     """Over a limit that the message names."""
 
     code = "too_large"
+
+
+class UnsupportedMediaTypeError(InvalidInputError):
+    """A body of a media type, character set or content encoding that is not understood."""
+
+    code = "unsupported_media_type"
 
 
 class NotFoundError(LabelbusError):

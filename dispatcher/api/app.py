@@ -1,4 +1,4 @@
-"""The gateway as an ASGI application."""
+"""The gateway's ASGI application."""
 
 from litestar import Litestar
 from litestar.exceptions import HTTPException
@@ -9,7 +9,7 @@ from bus.errors import LabelbusError
 from bus.version import labelbus_version
 from dispatcher.api.metrics import metrics_route
 from dispatcher.api.models import upload_model_route
-from dispatcher.api.problems import on_http_exception, on_labelbus_error, on_undecodable, on_unexpected
+from dispatcher.api.problems import on_http_exception, on_labelbus_error, on_unexpected
 from dispatcher.api.reads import read_routes
 from dispatcher.api.tasks import run_task_route
 from dispatcher.conversions import Conversions
@@ -20,7 +20,7 @@ from dispatcher.service import DispatcherService
 def make_app(
     bus: Bus, service: DispatcherService, conversions: Conversions, metrics: Metrics, *, max_body_bytes: int
 ) -> Litestar:
-    """The application; OpenAPI stands at /schema."""
+    """Return the application; its OpenAPI document is at /schema."""
     return Litestar(
         route_handlers=[
             *read_routes(bus, service),
@@ -31,8 +31,6 @@ def make_app(
         exception_handlers={
             LabelbusError: on_labelbus_error,
             HTTPException: on_http_exception,
-            RecursionError: on_undecodable,
-            UnicodeDecodeError: on_undecodable,
             Exception: on_unexpected,
         },
         openapi_config=OpenAPIConfig(

@@ -8,7 +8,7 @@ from dispatcher.metrics import MEDIA_TYPE, Metrics
 
 
 def metrics_route(metrics: Metrics) -> HTTPRouteHandler:
-    """The route, on these metrics."""
+    """Return the route, on these metrics."""
 
     @get(
         "/metrics",

@@ -13,7 +13,7 @@ from dispatcher.service import DispatcherService
 
 
 def read_routes(bus: Bus, service: DispatcherService) -> Sequence[HTTPRouteHandler]:
-    """The routes, on this service."""
+    """Return the routes, on this service."""
 
     @get("/health", summary="Whether tasks can be run", responses=documented(503))
     async def health() -> Message:

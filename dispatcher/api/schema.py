@@ -1,4 +1,4 @@
-"""What clients send and get, as OpenAPI shows it."""
+"""Bodies of requests and answers, as OpenAPI shows them."""
 
 from typing import Annotated, Any
 
@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta
 
 
-class RunTask(msgspec.Struct, frozen=True, kw_only=True):
+class RunTask(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A task. `parameters_json` is the JSON that the task type takes, as text or as it is."""
 
     task_type: Annotated[
@@ -26,8 +26,8 @@ class RunTask(msgspec.Struct, frozen=True, kw_only=True):
     retry: Annotated[bool, Meta(description="false: run at most once, even if the worker is lost")] = True
 
 
-class UploadModel(msgspec.Struct, frozen=True, kw_only=True):
-    """A SentenceTransformer to be converted."""
+class UploadModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A SentenceTransformer to convert."""
 
     model_id: Annotated[
         str,
@@ -46,13 +46,13 @@ class Uploaded(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """A word for people."""
+    """A message for people."""
 
     message: str
 
 
 class Workers(msgspec.Struct, frozen=True, kw_only=True):
-    """The workers that are there."""
+    """Ids of the workers in the registry."""
 
     workers: list[str]
 

@@ -1,6 +1,5 @@
 """POST /run-task."""
 
-import random
 from functools import partial
 from typing import Annotated, Any, Final
 
@@ -11,12 +10,13 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import Body
 from loguru import logger
 
-from bus.errors import LabelbusError, MalformedError, reason
+from bus.errors import BadNameError, LabelbusError, MalformedError, reason
 from bus.names import check_task_id, check_task_type, normalise_label
 from dispatcher.answers import TaskAnswer, TaskRequest
 from dispatcher.api.disconnects import CLIENT_CLOSED_REQUEST, ClientDisconnectedError, Disconnects
-from dispatcher.api.fast_path import RawHeaders, RawResponse, fast_path
-from dispatcher.api.problems import RUN_TASK_PATH, TASK_ID_HEADER, documented, problem
+from dispatcher.api.fast_path import fast_path
+from dispatcher.api.problems import RUN_TASK_PATH, documented, new_task_id, problem
+from dispatcher.api.responses import RawHeaders, RawResponse
 from dispatcher.api.schema import RunTask
 from dispatcher.service import DispatcherService
 
@@ -27,7 +27,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def run_task_route(service: DispatcherService) -> HTTPRouteHandler:
-    """The route, on this service."""
+    """Return the route, on this service."""
     disconnects = Disconnects()
 
     @post(
@@ -37,27 +37,28 @@ def run_task_route(service: DispatcherService) -> HTTPRouteHandler:
         summary="Run a task on a worker that holds its label",
         responses={
             200: ResponseSpec(data_container=dict[str, Any], description="The result, as the task type defines it"),
-            **documented(400, 404, 409, 413, 422, 429, 500, 502, 503, 504),
+            **documented(400, 404, 408, 409, 413, 415, 422, 429, 500, 502, 503, 504),
         },
     )
     async def run_task(
         data: Annotated[RunTask, Body(description="The task")], request: Request[Any, Any, Any]
     ) -> Response[bytes]:
-        task_id = f"{random.getrandbits(128):032x}" if data.task_id is None else data.task_id
         try:
-            task = to_request(data, task_id if data.task_id is None else check_task_id(task_id), _traceparent(request))
+            task_id = new_task_id() if data.task_id is None else check_task_id(data.task_id)
+        except BadNameError as exc:
+            return problem(exc, task_id=new_task_id())
+        try:
+            task = to_request(data, task_id, _traceparent(request))
             with disconnects.watched(request.receive, partial(service.cancel, task_id)):
                 answer = await service.run_task(task)
         except ClientDisconnectedError:
             logger.bind(task_id=task_id, label=data.label).info("client disconnected, task cancelled")
-            return Response(b"", status_code=CLIENT_CLOSED_REQUEST)  # nobody reads it
+            return RawResponse(b"", headers=[], status_code=CLIENT_CLOSED_REQUEST)  # no client reads it
         except LabelbusError as exc:
-            headers = {TASK_ID_HEADER: task_id} if task_id.isascii() and task_id.isprintable() else {}
-            return problem(exc, task_id=task_id, headers=headers)
+            return problem(exc, task_id=task_id)
         if answer.error is not None:
-            headers = {name.decode(): value.decode() for name, value in task_headers(answer)}
-            return problem(answer.error, task_id=task_id, worker=answer.worker_id, headers=headers)
-        return RawResponse(answer.output, media_type="application/json", headers=task_headers(answer))
+            return problem(answer.error, task_id=task_id, worker=answer.worker_id, headers=task_headers(answer))
+        return RawResponse(answer.output, headers=task_headers(answer))
 
     return run_task
 
@@ -70,7 +71,7 @@ def _traceparent(request: Request[Any, Any, Any]) -> str:
 
 
 def to_request(data: RunTask, task_id: str, traceparent: str) -> TaskRequest:
-    """The task, checked as far as the gateway can; raises `BadNameError` or `MalformedError`."""
+    """Return the task, checked as far as the gateway can; raises `BadNameError` or `MalformedError`."""
     if isinstance(data.parameters_json, str):
         try:
             parameters = data.parameters_json.encode()
@@ -93,7 +94,7 @@ def to_request(data: RunTask, task_id: str, traceparent: str) -> TaskRequest:
 
 
 def task_headers(answer: TaskAnswer) -> RawHeaders:
-    """What labelbus did with the task and what it cost, as headers; `-Route` says why it went where it went."""
+    """Return the headers that say where and why the task ran, and its times."""
     headers = [
         (b"labelbus-task-id", answer.task_id.encode()),
         (b"labelbus-worker", answer.worker_id.encode()),

@@ -1,7 +1,8 @@
-"""What the gateway refuses before a task begins."""
+"""Requests that the gateway refuses before a task begins."""
 
 import asyncio
 import json
+import re
 from typing import Any
 
 import pytest
@@ -9,6 +10,12 @@ import pytest
 from tests.dispatcher.conftest import DEADLINE_S, Gateway
 
 pytestmark = pytest.mark.nats
+
+JSON = {"Content-Type": "application/json"}
+CONTENT_TYPE = "Content-Type: application/json"
+HEADER = f"the header `{CONTENT_TYPE}`"
+FORM = "application/x-www-form-urlencoded, which curl sends unless told otherwise"
+TASK_ID = re.compile("[0-9a-f]{32}")
 
 
 def body(**fields: Any) -> bytes:
@@ -47,6 +54,8 @@ def body(**fields: Any) -> bytes:
         pytest.param(body(deadline_ms=-1), 400, "malformed", id="before 1970"),
         pytest.param(body(deadline_ms=10**400), 400, "malformed", id="after the end of the world"),
         pytest.param(body(retry="no"), 400, "malformed", id="type of retry"),
+        pytest.param(body(dedline_ms=5), 400, "malformed", id="an unknown field"),
+        pytest.param(body(**{"x" * 1_000_000: 5}), 400, "malformed", id="an unknown field with a long name"),
         pytest.param(body(parameters_json=""), 400, "malformed", id="parameters that are empty"),
         pytest.param(body(parameters_json="{'x': 1}"), 400, "malformed", id="parameters that are Python"),
         pytest.param(body(parameters_json="{} {}"), 400, "malformed", id="parameters twice"),
@@ -93,11 +102,11 @@ def body(**fields: Any) -> bytes:
     ],
 )
 async def test_bad_input_is_refused_with_a_problem_and_tasks_go_on(pool, content, status, code):
-    response = await pool.http.post("/run-task", content=content)
+    response = await pool.http.post("/run-task", content=content, headers=JSON)
     problem = await pool.problem(response, status, code)
     assert "X-Evil" not in response.headers
-    if code != "bad_name":
-        assert response.headers["Labelbus-Task-Id"] == problem["task_id"]
+    assert TASK_ID.fullmatch(response.headers["Labelbus-Task-Id"])
+    assert response.headers["Labelbus-Task-Id"] == problem["task_id"]
     assert (await pool.run()).status_code == 200
     assert len(pool.service.in_flight) == 0
 
@@ -109,6 +118,96 @@ async def test_bad_input_is_refused_with_a_problem_and_tasks_go_on(pool, content
 async def test_paths_and_methods_that_are_not_there_are_problems_too(gateway, method, path, status):
     code = "method_not_allowed" if status == 405 else "not_found"
     await gateway.problem(await gateway.http.request(method, path), status, code)
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "detail"),
+    [
+        ("/run-task", {"dedline_ms": 1}, "unknown field `dedline_ms`: did you mean `deadline_ms`?"),
+        ("/run-task", {"retries": 1}, "unknown field `retries`: did you mean `retry`?"),
+        ("/run-task", {"zzz": 1}, "unknown field `zzz`: the known fields are task_type, label, "),
+        ("/upload-model", {"max_batchsize": 1}, "unknown field `max_batchsize`: did you mean `max_batch_size`?"),
+    ],
+)
+async def test_an_unknown_field_is_refused_with_the_nearest_known_one(gateway, path, fields, detail):
+    known = {"task_type": "echo", "label": "a", "parameters_json": "{}"} if path == "/run-task" else {"model_id": "a/b"}
+    problem = await gateway.problem(await gateway.http.post(path, json={**known, **fields}), 400, "malformed")
+    assert problem["detail"].startswith(detail)
+
+
+# ── media types ──
+
+
+@pytest.mark.parametrize("path", ["/run-task", "/upload-model"])
+@pytest.mark.parametrize(
+    ("content_type", "encoding", "detail"),
+    [
+        ("", "", "the body has no Content-Type; add the header `Content-Type: application/json`"),
+        ("application/x-www-form-urlencoded", "", f"bodies must be JSON, not {FORM}; add -H '{CONTENT_TYPE}'"),
+        ("multipart/form-data; boundary=x", "", f"bodies must be JSON, not multipart/form-data; send {HEADER}"),
+        ("text/plain", "", f"bodies must be JSON, not text/plain; send {HEADER}"),
+        ("text/plain; x=application/json", "", f"bodies must be JSON, not text/plain; send {HEADER}"),
+        ("application/ld+json", "", f"bodies must be JSON, not application/ld+json; send {HEADER}"),
+        ("json", "", f"bodies must be JSON, not json; send {HEADER}"),
+        ("x" * 5_000, "", f"bodies must be JSON, not {'x' * 64}…; send {HEADER}"),
+        ("application/json; charset=latin-1", "", "JSON must be in UTF-8, not latin-1"),
+        ("application/json", "gzip", "a body with Content-Encoding gzip is not understood; send it uncompressed"),
+        ("application/json", "identity, br", "a body with Content-Encoding identity, br is not understood; send it"),
+    ],
+)
+async def test_a_body_that_is_not_plain_json_is_refused_with_what_to_send(
+    gateway, path, content_type, encoding, detail
+):
+    headers = {"Content-Type": content_type} if content_type else {}
+    headers |= {"Content-Encoding": encoding} if encoding else {}
+    response = await gateway.http.post(path, content=body(), headers=headers)
+    problem = await gateway.problem(response, 415, "unsupported_media_type")
+    assert problem["detail"].startswith(detail)
+    assert (response.headers["Accept"], response.headers["Accept-Encoding"]) == ("application/json", "identity")
+    assert ("Labelbus-Task-Id" in response.headers) == (path == "/run-task")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Content-Type": "application/json; charset=utf-8"},
+        {"Content-Type": 'Application/JSON;charset="UTF-8"'},
+        {"Content-Type": "application/json; charset=utf8; profile=x"},
+        {"Content-Type": "application/json", "Content-Encoding": "identity"},
+    ],
+)
+async def test_json_may_be_named_in_any_of_its_ways(pool, headers):
+    assert (await pool.http.post("/run-task", content=body(), headers=headers)).status_code == 200
+
+
+async def test_every_route_that_takes_a_body_takes_json_alone(gateway):
+    document = (await gateway.http.get("/schema/openapi.json")).json()
+    found = [path for path, item in document["paths"].items() if "post" in item or "put" in item or "patch" in item]
+    assert found
+    for path in found:
+        response = await gateway.http.post(path, content=b"a=b", headers={"Content-Type": "text/plain"})
+        await gateway.problem(response, 415, "unsupported_media_type")
+
+
+# ── ids ──
+
+
+async def test_an_answer_to_a_task_names_it_and_other_answers_name_none(pool):
+    named = await pool.run(task_id="mine")
+    assert named.headers["Labelbus-Task-Id"] == "mine"
+    for refused in ("", "ä", "x" * 129, "a b"):
+        response = await pool.run(task_id=refused)
+        problem = await pool.problem(response, 400, "bad_name")
+        assert TASK_ID.fullmatch(response.headers["Labelbus-Task-Id"])
+        assert problem["task_id"] == response.headers["Labelbus-Task-Id"]
+    for response in (
+        await pool.http.get("/run-task"),
+        await pool.http.get("/nowhere"),
+        await pool.http.post("/upload-model", content=b"{", headers=JSON),
+    ):
+        assert response.status_code in (400, 404, 405)
+        assert "Labelbus-Task-Id" not in response.headers
+        assert "task_id" not in response.json()
 
 
 async def test_an_id_in_flight_is_a_conflict_and_can_be_used_again_afterwards(pool):

@@ -2,40 +2,60 @@ from typing import Annotated, Any
 
 import msgspec
 import pytest
-from litestar import Litestar, Request, Response, post
-from litestar.exceptions import HTTPException
-from litestar.params import Body
+from litestar import Controller, Litestar, MediaType, Request, Response, Router, post
+from litestar.background_tasks import BackgroundTask
+from litestar.config.allowed_hosts import AllowedHostsConfig
+from litestar.config.compression import CompressionConfig
+from litestar.config.csrf import CSRFConfig
+from litestar.connection import ASGIConnection
+from litestar.datastructures import CacheControlHeader, Cookie, ETag, ResponseHeader
+from litestar.di import NamedDependency
+from litestar.dto import MsgspecDTO
+from litestar.enums import RequestEncodingType
+from litestar.exceptions import HTTPException, ImproperlyConfiguredException, PermissionDeniedException
+from litestar.handlers import BaseRouteHandler
+from litestar.params import Body, FromQuery, HeaderParameter, JSONBody
 from litestar.testing import TestClient
 
 from bus.errors import LabelbusError
-from dispatcher.api.fast_path import fast_path, read_body
+from dispatcher.api.fast_path import fast_path
 from dispatcher.api.problems import on_http_exception, on_labelbus_error
+from dispatcher.api.responses import RawResponse
+
+AnyRequest = Request[Any, Any, Any]
+HANDLERS: Any = {LabelbusError: on_labelbus_error, HTTPException: on_http_exception}
 
 
-class Numbers(msgspec.Struct, frozen=True, kw_only=True):
+class Numbers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     one: int
     two: int = 2
 
 
-@post("/sum", status_code=200, middleware=[fast_path(Numbers)])
-async def add(data: Annotated[Numbers, Body()], request: Request[Any, Any, Any]) -> Response[bytes]:
-    headers = {"Sum-Of": f"{data.one}+{data.two}", "Seen": request.headers.get("seen", "")}
-    return Response(b"%d" % (data.one + data.two), media_type="application/json", headers=headers)
+async def add(data: JSONBody[Numbers], request: AnyRequest) -> Response[bytes]:
+    headers = [(b"sum-of", b"%d+%d" % (data.one, data.two)), (b"seen", request.headers.get("seen", "").encode())]
+    return RawResponse(b"%d" % (data.one + data.two), headers=headers)
+
+
+def route(handler: Any = add, body: Any = Numbers, **fields: Any) -> Any:
+    middleware = [*fields.pop("above", []), fast_path(body), *fields.pop("beneath", [])]
+    return post("/sum", status_code=200, middleware=middleware, **fields)(handler)
+
+
+def app(handler: Any = None, **fields: Any) -> Litestar:
+    return Litestar([handler or route()], exception_handlers=HANDLERS, request_max_body_size=100, **fields)
 
 
 @pytest.fixture(scope="module")
 def client():
-    app = Litestar(
-        [add],
-        exception_handlers={LabelbusError: on_labelbus_error, HTTPException: on_http_exception},
-        request_max_body_size=100,
-    )
-    with TestClient(app) as client:
+    with TestClient(app()) as client:
         yield client
 
 
+JSON = {"Content-Type": "application/json"}
+
+
 def test_the_handler_gets_the_decoded_body_and_its_response_is_sent(client):
-    answer = client.post("/sum", content=b'{"one": 40}', headers={"Seen": "yes"})
+    answer = client.post("/sum", content=b'{"one": 40}', headers={"Seen": "yes", **JSON})
     assert (answer.status_code, answer.json()) == (200, 42)
     assert (answer.headers["sum-of"], answer.headers["seen"]) == ("40+2", "yes")
     assert (answer.headers["content-type"], answer.headers["content-length"]) == ("application/json", "2")
@@ -49,11 +69,13 @@ def test_the_handler_gets_the_decoded_body_and_its_response_is_sent(client):
         (b"[]", 400, "body: Expected `object`, got `array`"),
         (b"{}", 400, "body: Object missing required field `one`"),
         (b'{"one": "x"}', 400, "one: Expected `int`, got `str`"),
+        (b'{"one": 1, "tow": 2}', 400, "unknown field `tow`: did you mean `two`?"),
+        (b'{"one": 1, "colour": 2}', 400, "unknown field `colour`: the known fields are one, two"),
         (b'{"one": 1, "two": %b}' % (b"1" * 100), 413, "the body has more than 100 bytes"),
     ],
 )
 def test_a_body_that_does_not_fit_is_refused_with_a_reason(client, body, status, detail):
-    answer = client.post("/sum", content=body)
+    answer = client.post("/sum", content=body, headers=JSON)
     assert (answer.status_code, answer.json()["detail"]) == (status, detail)
     assert answer.headers["content-type"] == "application/problem+json"
 
@@ -64,15 +86,252 @@ def test_other_methods_and_the_schema_are_litestars(client):
     assert "Numbers" in str(schema["paths"]["/sum"]["post"]["requestBody"])
 
 
-async def test_a_body_may_come_in_pieces_and_a_client_may_go_away():
-    pieces = [
-        {"type": "http.request", "body": b"ab", "more_body": True},
-        {"type": "http.request", "body": b"cd", "more_body": False},
-    ]
+# ── what holds as it does in Litestar ──
 
-    async def receive() -> Any:
-        return pieces.pop(0)
 
-    assert await read_body(receive, limit=4) == b"abcd"
-    pieces += [{"type": "http.request", "body": b"ab", "more_body": True}, {"type": "http.disconnect"}]
-    assert await read_body(receive, limit=4) is None
+def test_guards_of_every_layer_run_in_their_order_with_the_requests_class_and_before_the_body_is_looked_at():
+    seen: list[tuple[str, type, str]] = []
+
+    class OwnRequest(Request[Any, Any, Any]):
+        pass
+
+    def guard(name: str, *, asynchronous: bool) -> Any:
+        def look(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+            seen.append((name, type(connection), handler.handler_name))
+            if connection.headers.get("refused-by") == name:
+                raise PermissionDeniedException(f"refused by {name}")
+
+        async def look_later(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+            look(connection, handler)
+
+        return look_later if asynchronous else look
+
+    class Sums(Controller):
+        path = "/sums"
+        guards = [guard("controller", asynchronous=True)]  # noqa: RUF012  # as Litestar has it
+
+        @post("/sum", status_code=200, middleware=[fast_path(Numbers)], guards=[guard("handler", asynchronous=False)])
+        async def add(self, data: JSONBody[Numbers], request: AnyRequest) -> Response[bytes]:
+            assert type(request) is OwnRequest
+            return RawResponse(b"1", headers=[])
+
+    router = Router("/api", route_handlers=[Sums], guards=[guard("router", asynchronous=False)])
+    guarded = app(router, guards=[guard("app", asynchronous=True)], request_class=OwnRequest)
+    layers = ["app", "router", "controller", "handler"]
+    with TestClient(guarded) as client:
+        assert client.post("/api/sums/sum", json={"one": 1}).status_code == 200
+        assert seen == [(name, OwnRequest, "add") for name in layers]
+        for count, name in enumerate(layers, start=1):
+            seen.clear()
+            answer = client.post("/api/sums/sum", content=b"no JSON", headers={"refused-by": name})
+            assert (answer.status_code, answer.json()["detail"]) == (403, f"refused by {name}")
+            assert (answer.json()["code"], [look[0] for look in seen]) == ("forbidden", layers[:count])
+
+
+def test_a_guard_or_the_handler_may_read_the_body_themselves():
+    async def reader(connection: Any, _: BaseRouteHandler) -> None:
+        assert await connection.body() == b'{"one": 40}'
+
+    async def again(data: JSONBody[Numbers], request: AnyRequest) -> Response[bytes]:
+        return RawResponse(await request.body(), headers=[])
+
+    for guards in ([], [reader]):
+        with TestClient(app(route(again, guards=guards))) as client:
+            assert client.post("/sum", content=b'{"one": 40}', headers=JSON).json() == {"one": 40}
+
+
+def test_middleware_above_sees_answers_and_errors_as_responses():
+    def marking(app: Any) -> Any:
+        async def call(scope: Any, receive: Any, send: Any) -> None:
+            async def marked(message: Any) -> None:
+                if message["type"] == "http.response.start":
+                    message["headers"] = [*message["headers"], (b"marked", b"yes")]
+                await send(message)
+
+            await app(scope, receive, marked)
+
+        return call
+
+    for marked in (app(route(above=[marking])), app(middleware=[marking])):
+        with TestClient(marked) as client:
+            for content, status in ((b'{"one": 1}', 200), (b"{", 400)):
+                answer = client.post("/sum", content=content, headers=JSON)
+                assert (answer.status_code, answer.headers["marked"]) == (status, "yes")
+
+
+def test_hooks_of_the_application_and_decoders_work():
+    sent, failed = [], []
+
+    async def before_send(message: Any, scope: Any) -> None:
+        sent.append(message["type"])
+
+    async def after_exception(exc: Exception, scope: Any) -> None:
+        failed.append(type(exc))
+
+    class Celsius:
+        def __init__(self, degrees: float) -> None:
+            self.degrees = degrees
+
+    class Weather(msgspec.Struct, frozen=True, kw_only=True):
+        now: Celsius
+
+    async def tell(data: JSONBody[Weather], request: AnyRequest) -> Response[bytes]:
+        return RawResponse(b"%d" % data.now.degrees, headers=[])
+
+    decoders: Any = [(lambda kind: kind is Celsius, lambda kind, value: kind(value))]
+    hooked = Litestar(
+        [route(tell, Weather)],
+        exception_handlers=HANDLERS,
+        before_send=[before_send],
+        after_exception=[after_exception],
+        type_decoders=decoders,
+        openapi_config=None,
+    )
+    with TestClient(hooked) as client:
+        assert client.post("/sum", json={"now": 21}).json() == 21
+        assert client.post("/sum", content=b"", headers=JSON).status_code == 400
+    assert sent == ["http.response.start", "http.response.body"] * 2
+    assert [kind.__name__ for kind in failed] == ["MalformedError"]
+
+
+def test_any_other_response_is_sent_as_litestar_sends_it():
+    done: list[int] = []
+
+    async def other(data: JSONBody[Numbers], request: AnyRequest) -> Response[bytes]:
+        return Response(
+            b"text",
+            status_code=202,
+            media_type=MediaType.TEXT,
+            headers={"X-Own": "1"},
+            cookies=[Cookie(key="a", value="b")],
+            background=BackgroundTask(done.append, 1),
+        )
+
+    with TestClient(app(route(other))) as client:
+        answer = client.post("/sum", json={"one": 1})
+    assert (answer.status_code, answer.text, answer.headers["x-own"]) == (202, "text", "1")
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    assert (answer.cookies["a"], done) == ("b", [1])
+
+
+# ── what is refused at start-up ──
+
+
+async def hook(request: Any) -> None:
+    """Of any kind."""
+
+
+def sync_handler(data: JSONBody[Numbers], request: AnyRequest) -> Response[bytes]:
+    return RawResponse(b"", headers=[])
+
+
+async def depends(data: JSONBody[Numbers], request: AnyRequest, user: NamedDependency[str]) -> Response[bytes]:
+    return RawResponse(b"", headers=[])
+
+
+async def asks_for_more(data: JSONBody[Numbers], request: AnyRequest, page: FromQuery[int]) -> Response[bytes]:
+    return RawResponse(b"", headers=[])
+
+
+async def without_request(data: JSONBody[Numbers]) -> Response[bytes]:
+    return RawResponse(b"", headers=[])
+
+
+async def returns_a_struct(data: JSONBody[Numbers], request: AnyRequest) -> Numbers:
+    return data
+
+
+async def with_a_default(request: AnyRequest, data: JSONBody[Numbers] = Numbers(one=1)) -> Response[bytes]:  # noqa: B008
+    return RawResponse(b"", headers=[])
+
+
+async def takes_a_form(
+    data: Annotated[Numbers, Body(media_type=RequestEncodingType.URL_ENCODED)], request: AnyRequest
+) -> Response[bytes]:
+    return RawResponse(b"", headers=[])
+
+
+class Other(msgspec.Struct):
+    pass
+
+
+async def provided() -> str:
+    return "somebody"
+
+
+def passing(app: Any) -> Any:
+    async def call(scope: Any, receive: Any, send: Any) -> None:
+        await app(scope, receive, send)
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("at", "name"),
+    [
+        pytest.param({"before_request": hook}, "before_request", id="before_request"),
+        pytest.param({"after_request": hook}, "after_request", id="after_request"),
+        pytest.param({"after_response": hook}, "after_response", id="after_response"),
+        pytest.param({"response_headers": [ResponseHeader(name="X-A", value="1")]}, "X-A", id="response_headers"),
+        pytest.param({"response_cookies": [Cookie(key="c", value="1")]}, "response_cookies (c)", id="response_cookies"),
+        pytest.param({"cache_control": CacheControlHeader(no_store=True)}, "cache-control", id="cache_control"),
+        pytest.param({"etag": ETag(value="x")}, "etag", id="etag"),
+        pytest.param({"dto": MsgspecDTO[Numbers]}, "dto", id="dto"),
+        pytest.param({"return_dto": MsgspecDTO[Numbers]}, "return_dto", id="return_dto"),
+    ],
+)
+@pytest.mark.parametrize("layer", ["app", "router", "handler"])
+def test_features_of_any_layer_that_the_fast_path_would_bypass_are_refused(layer, at, name):
+    handler = returns_a_struct if name == "return_dto" else add
+    make = {
+        "handler": lambda: app(route(handler, **at)),
+        "router": lambda: app(Router("/", route_handlers=[route(handler)], **at)),
+        "app": lambda: app(route(handler), **at),
+    }
+    with pytest.raises(ImproperlyConfiguredException, match="does not honour") as refused:
+        make[layer]()
+    assert name in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        pytest.param(lambda: app(route(dependencies={"user": provided})), r"dependencies \(user\)", id="unused"),
+        pytest.param(lambda: app(route(depends), dependencies={"user": provided}), r"dependencies \(user\)", id="used"),
+        pytest.param(lambda: app(route(asks_for_more)), r"\(page\)", id="a query parameter"),
+        pytest.param(
+            lambda: app(parameters={"token": HeaderParameter(annotation=str, name="X-Token")}),
+            r"parameters \(token\)",
+            id="a parameter of all routes",
+        ),
+        pytest.param(lambda: app(route(without_request)), "without the argument request", id="no request"),
+        pytest.param(lambda: app(route(sync_handler, sync_to_thread=False)), "not async", id="sync"),
+        pytest.param(lambda: app(route(returns_a_struct)), "does not return a Response", id="not a response"),
+        pytest.param(lambda: app(route(with_a_default)), "a default for data", id="default"),
+        pytest.param(lambda: app(route(takes_a_form)), "a body that is not JSON", id="form"),
+        pytest.param(lambda: app(route(body=Other)), "another type than Other", id="another type"),
+        pytest.param(lambda: app(route(background=BackgroundTask(print))), "background", id="background"),
+        pytest.param(lambda: app(route(cache=True)), "ResponseCacheMiddleware", id="cache"),
+        pytest.param(lambda: app(csrf_config=CSRFConfig(secret="s")), "CSRFMiddleware", id="csrf"),
+        pytest.param(
+            lambda: app(compression_config=CompressionConfig(backend="gzip")), "CompressionMiddleware", id="compression"
+        ),
+        pytest.param(
+            lambda: app(allowed_hosts=AllowedHostsConfig(["x.com"])), "AllowedHostsMiddleware", id="allowed hosts"
+        ),
+        pytest.param(lambda: app(route(beneath=[passing])), "would bypass function", id="middleware beneath"),
+        pytest.param(
+            lambda: app(post("/sum", status_code=200)(add), middleware=[fast_path(Numbers)]),
+            "must be in the `middleware` of one handler",
+            id="on the application",
+        ),
+    ],
+)
+def test_what_else_the_fast_path_would_bypass_is_refused(make, name):
+    with pytest.raises(ImproperlyConfiguredException, match=name):
+        make()
+
+
+def test_dependencies_that_the_handler_does_not_take_are_left_alone_as_in_litestar():
+    with TestClient(app(dependencies={"user": provided})) as client:
+        assert client.post("/sum", json={"one": 1}).json() == 3

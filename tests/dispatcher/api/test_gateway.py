@@ -109,7 +109,7 @@ async def test_the_openapi_document_lists_every_call_with_its_problems(gateway):
     }
     assert set(document["paths"]["/metrics"]["get"]["responses"]["200"]["content"]) == {"text/plain"}
     answers = document["paths"]["/run-task"]["post"]["responses"]
-    assert set(answers) == {"200", *(str(s) for s in (400, 404, 409, 413, 422, 429, 500, 502, 503, 504))}
+    assert set(answers) == {"200", *(str(s) for s in (400, 404, 408, 409, 413, 415, 422, 429, 500, 502, 503, 504))}
     for status, answer in answers.items():
         if status != "200":
             assert set(answer["content"]) == {"application/problem+json"}
