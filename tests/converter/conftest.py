@@ -3,9 +3,6 @@
 import contextlib
 import http.server
 import json
-import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -13,55 +10,14 @@ from pathlib import Path
 
 import pytest
 
-MAKE_TINY = """
-import sys
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
-from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
-import torch
-
-folder = sys.argv[1]
-torch.manual_seed(7)
-words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
-letters = "abcdefghijklmnopqrstuvwxyz0123456789.,?!:#"
-words += list(letters) + ["##" + letter for letter in letters]
-tokenizer = Tokenizer(models.WordPiece({word: at for at, word in enumerate(words)}, unk_token="[UNK]"))
-tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-tokenizer.post_processor = processors.TemplateProcessing(
-    single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-)
-fast = PreTrainedTokenizerFast(
-    tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]",
-    model_max_length=64,
-)
-config = BertConfig(
-    vocab_size=len(words), hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64,
-    max_position_embeddings=64,
-)
-fast.save_pretrained(folder + "-base")
-BertModel(config).save_pretrained(folder + "-base")
-transformer = Transformer(folder + "-base")
-transformer.max_seq_length = 48
-dim = transformer.get_word_embedding_dimension()
-SentenceTransformer(modules=[transformer, Pooling(dim), Normalize()], device="cpu").save(folder)
-"""
+from tests.converter.tiny_model import write_tiny_model
 
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A 1-layer random BERT with mean pooling, made in a process of its own as torch's warnings are not ours."""
+    """A SentenceTransformer that exports in half a second, once torch is there."""
     folder = tmp_path_factory.mktemp("models") / "tiny"
-    made = subprocess.run(
-        [sys.executable, "-c", MAKE_TINY, str(folder)],
-        env={**os.environ, "HF_HUB_OFFLINE": "1"},
-        capture_output=True,
-        text=True,
-        timeout=110,
-        check=False,
-    )
-    assert made.returncode == 0, made.stderr[-3000:]
+    write_tiny_model(folder)
     return folder
 
 
