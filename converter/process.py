@@ -7,10 +7,10 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Final, TypeVar
 
 import msgspec
+import psutil
 
 from bus.errors import DeadlineError, UnavailableError, WorkerError
 from converter.events import Event, Exported, ExportJob, Failed, Fetched, FetchJob, Step
@@ -143,10 +143,10 @@ async def _outgrown(process: asyncio.subprocess.Process, limit_mb: int) -> bool:
 
 
 def _resident_bytes(pid: int) -> int:
-    """The memory a process has in use; 0 if it is gone, or where there is no /proc."""
+    """Return the resident memory of a process; 0 if it is gone."""
     try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.Error:
         return 0
 
 

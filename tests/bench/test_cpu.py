@@ -1,12 +1,10 @@
 import os
-import sys
 
 import pytest
 
 from bench.cpu import cpu_s
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
 def test_the_cpu_of_a_process_is_what_the_kernel_says():
     own = cpu_s(os.getpid())
     assert own is not None

@@ -116,7 +116,6 @@ def on_first_export(act):
     return on_step
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="finds the child in /proc")
 async def test_a_child_that_is_killed_is_an_error_that_says_so_and_leaves_nothing(tiny_model, repository):
     def kill():
         (child,) = children(os.getpid())
@@ -128,7 +127,6 @@ async def test_a_child_that_is_killed_is_an_error_that_says_so_and_leaves_nothin
     assert listing(repository) == []
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="finds the child in /proc")
 @pytest.mark.parametrize("how", ["cancelled", "timed out"])
 async def test_a_conversion_that_is_ended_takes_its_child_along(tiny_model, repository, how):
     found = []
@@ -152,7 +150,7 @@ async def test_a_conversion_that_is_ended_takes_its_child_along(tiny_model, repo
     assert listing(repository) == []
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="finds the child in /proc")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
 def test_a_child_does_not_outlive_a_parent_that_is_killed_and_the_next_start_clears_up(tiny_model, repository):
     command = [sys.executable, "-m", "converter.command", str(tiny_model), "--model-repository", str(repository)]
     parent = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
@@ -167,7 +165,6 @@ def test_a_child_does_not_outlive_a_parent_that_is_killed_and_the_next_start_cle
     assert listing(repository) == []
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="memory is watched on Linux only")
 async def test_too_little_memory_is_an_error_and_leaves_nothing(tiny_model, repository):
     limits = ConversionLimits(memory_limit_mb=64)
     request = ConvertRequest(model_id=str(tiny_model))

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from labelbus.stack.ports import free_ports
@@ -72,13 +72,13 @@ class Up:
     def pids(self) -> dict[str, int]:
         """The processes that belong to this folder, other than `labelbus up` itself."""
         found = {}
-        for proc in Path("/proc").iterdir():
-            if proc.name.isdigit() and int(proc.name) != self.process.pid:
-                with contextlib.suppress(OSError):
-                    health = re.search(rb"LABELBUS_HEALTH_FILE=([^\0]*)", (proc / "environ").read_bytes())
-                    stat = (proc / "stat").read_text().rpartition(")")[2].split()[0]
-                    if health and health[1].decode().startswith(str(self.folder.resolve())) and stat != "Z":
-                        found[Path(health[1].decode()).stem] = int(proc.name)
+        for process in psutil.process_iter():
+            if process.pid != self.process.pid:
+                with contextlib.suppress(psutil.Error):
+                    health = process.environ().get("LABELBUS_HEALTH_FILE", "")
+                    running = process.status() != psutil.STATUS_ZOMBIE
+                    if health.startswith(str(self.folder.resolve())) and running:
+                        found[Path(health).stem] = process.pid
         return found
 
     def end(self, how: signal.Signals) -> int:

@@ -15,7 +15,7 @@ from tests.labelbus.conftest import Up, wait_until
 pytestmark = [
     pytest.mark.nats,
     pytest.mark.e2e,
-    pytest.mark.skipif(sys.platform != "linux", reason="processes are found through /proc"),
+    pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends processes with their parent"),
 ]
 
 

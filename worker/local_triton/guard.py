@@ -37,15 +37,6 @@ def remove_leftovers(folder: Path, prefix: str) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def kill_session(leader: int) -> None:
-    """Kill what is left of the session of a guard that has ended."""
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            _state, _parent, _group, session, *_ = stat.read_text().rpartition(")")[2].split()
-            if int(session) == leader:
-                os.kill(int(stat.parent.name), signal.SIGKILL)
-
-
 def guard(command: Sequence[str], grace_s: float) -> int:
     """Run the command until it ends or the worker goes; its exit status, negative for a signal."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import secrets
+import signal
 import sys
 import tempfile
 from collections import deque
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+import psutil
 from loguru import logger
 
 from bus.errors import RuntimeUnavailableError
@@ -22,7 +24,7 @@ from worker.local_triton.command import (
     write_backends,
 )
 from worker.local_triton.files import GUARD, LocalTritonFiles
-from worker.local_triton.guard import kill_session, remove_leftovers
+from worker.local_triton.guard import remove_leftovers
 
 _LAST_LINES: Final = 20
 _SOCKET_PATH_BYTES: Final = 90
@@ -87,7 +89,7 @@ class TritonProcess:
         """The server's exit status, when it and its stubs have ended; 128 and more is a signal, below 0 the guard's."""
         status = await self._process.wait()
         if status < 0:  # the guard was killed, and could not see to the others
-            await asyncio.to_thread(kill_session, self._process.pid)
+            await asyncio.to_thread(_kill_session, self._process.pid)
         if self._reader is not None:
             await asyncio.wait({self._reader})  # unlike a bare await, whoever is cancelled here leaves the reader be
         remove_leftovers(self._folder, self._shm_prefix)  # the guard has done so, unless it was killed itself
@@ -141,3 +143,11 @@ def _opened(path: Path) -> Iterator[int]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as file:
         yield file.fileno()
+
+
+def _kill_session(leader: int) -> None:
+    """Kill the remaining processes of the session of a guard that has ended."""
+    for pid in psutil.pids():
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # ended meanwhile, or another user's
+            if os.getsid(pid) == leader:
+                os.kill(pid, signal.SIGKILL)

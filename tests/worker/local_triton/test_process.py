@@ -1,6 +1,7 @@
 """A local Triton leaves nothing behind, whoever is killed."""
 
 import asyncio
+import contextlib
 import os
 import re
 import select
@@ -10,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from worker.local_triton.command import LocalTritonOptions
@@ -59,13 +61,10 @@ def leftovers(everything: dict[int, str]) -> set[Path]:
 def session(leader: int) -> dict[int, str]:
     """The processes of a session that have not ended, with their command lines."""
     found = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, _, _, session_id, *_ = stat.read_text().rpartition(")")[2].split()
-            if int(session_id) == leader and state != "Z":
-                found[int(stat.parent.name)] = (stat.parent / "cmdline").read_text()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
+    for process in psutil.process_iter():
+        with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
+            if os.getsid(process.pid) == leader and process.status() != psutil.STATUS_ZOMBIE:
+                found[process.pid] = "\0".join(process.cmdline())
     return found
 
 

@@ -1,6 +1,7 @@
 """A Triton whose models and processes go away, and come back."""
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import psutil
 import pytest
 
 from bus.errors import RuntimeUnavailableError, TooLargeError
@@ -42,14 +44,10 @@ class Losses:
 def processes(guard_pid: int, name: str) -> list[int]:
     """The processes below a guard whose command line holds the name."""
     found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            session = int(stat.read_text().rpartition(")")[2].split()[3])
-            pid = int(stat.parent.name)
-            if session == guard_pid != pid and name in (stat.parent / "cmdline").read_text():
-                found.append(pid)
-        except (FileNotFoundError, ProcessLookupError):
-            continue
+    for process in psutil.Process(guard_pid).children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if any(name in argument for argument in process.cmdline()):
+                found.append(process.pid)
     return found
 
 
