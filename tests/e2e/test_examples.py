@@ -1,38 +1,59 @@
-"""The README's example of a task type of one's own, on a stack that `labelbus up` starts."""
+"""The task types of one's own in examples/ and in README.md, on a stack that `labelbus up` starts.
+
+The README's client code and examples/search.py need a real model; test_whole_way.py runs them on its stack.
+"""
 
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from labelbus.client import Client, ProblemError
 from labelbus.stack.ports import free_ports
+from tests.docs.code_blocks import ROOT, code_blocks
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = ROOT / "examples"
 
 
-@pytest.mark.e2e
-def test_a_task_type_of_ones_own_runs_beside_the_others(tmp_path):
+@pytest.fixture(scope="module")
+def up(tmp_path_factory):
+    """A stack whose worker has the example's task type, and that of the README under a name of its own."""
+    folder = tmp_path_factory.mktemp("up")
+    (code,) = (block.text for block in code_blocks(ROOT / "README.md") if "@task_type" in block.text)
+    assert '"count_words"' in code
+    (folder / "from_readme.py").write_text(code.replace('"count_words"', '"count_words_readme"'))
     http_port, nats_port = free_ports((0, ""), (0, ""))
     command = [
         *(sys.executable, "-m", "labelbus", "up", "--workers", "1", "--runtime", "simulated", "--no-converter"),
-        *("--no-logsink", "--data", tmp_path / "data", "--model-repository", tmp_path / "models"),
-        *("--http-port", str(http_port), "--nats-port", str(nats_port), "--handlers", "word_counts"),
+        *("--no-logsink", "--data", folder / "data", "--model-repository", folder / "models"),
+        *("--http-port", str(http_port), "--nats-port", str(nats_port)),
+        *("--handlers", "word_counts", "--handlers", "from_readme"),
     ]
-    environment = {**os.environ, "PYTHONPATH": str(EXAMPLES)}
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as up:
-        assert up.stderr is not None
-        assert any("is up at" in line for line in up.stderr)
+    environment = {**os.environ, "PYTHONPATH": f"{EXAMPLES}:{folder}"}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stderr is not None
+        assert any("is up at" in line for line in process.stderr)
         try:
-            with Client(f"http://127.0.0.1:{http_port}") as client:
-                result = client.run_task("count_words", "a/b", {"texts": ["one two", "three"]})
-                assert result.output == {"label": "a/b", "words": [2, 1]}
-                with pytest.raises(ProblemError) as caught:
-                    client.run_task("count_words", "a/b", {"texts": [1]})
-                assert (caught.value.status, caught.value.code) == (422, "bad_parameters")
+            yield f"http://127.0.0.1:{http_port}"
         finally:
-            up.terminate()
-            up.communicate(timeout=60)
-    assert up.returncode == 0
+            process.terminate()
+            process.communicate(timeout=60)
+    assert process.returncode == 0
+
+
+@pytest.mark.e2e
+def test_a_task_type_of_ones_own_runs_beside_the_others(up):
+    with Client(up) as client:
+        result = client.run_task("count_words", "a/b", {"texts": ["one two", "three"]})
+        assert result.output == {"label": "a/b", "words": [2, 1]}
+        with pytest.raises(ProblemError) as caught:
+            client.run_task("count_words", "a/b", {"texts": [1]})
+        assert (caught.value.status, caught.value.code) == (422, "bad_parameters")
+        assert client.run_task("sample_task", "a/b", {}).worker == "worker-1"
+
+
+@pytest.mark.e2e
+def test_the_task_type_in_the_readme_runs(up):
+    with Client(up) as client:
+        assert client.run_task("count_words_readme", "a/b", {"texts": ["one two", ""]}).output == {"words": [2, 0]}

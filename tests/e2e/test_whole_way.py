@@ -21,6 +21,7 @@ import pytest
 from bench.labels import copy_entry
 from labelbus.client import Client, ProblemError
 from labelbus.stack.ports import free_ports
+from tests.docs.code_blocks import ROOT, code_blocks
 from worker.local_triton.files import LocalTritonFiles, find_local_triton
 
 pytestmark = [pytest.mark.e2e, pytest.mark.triton, pytest.mark.model, pytest.mark.timeout(300)]
@@ -210,6 +211,20 @@ def test_a_bad_model_id_is_a_client_error_or_says_that_the_hub_is_away(model, up
     assert 400 <= answer.status_code <= 503
     assert answer.headers["content-type"] == "application/problem+json"
     assert sorted(up.repository.iterdir()) == before
+
+
+def test_the_client_code_in_the_readme_runs_and_so_does_the_search_example(up, model):
+    (readme,) = (block.text for block in code_blocks(ROOT / "README.md") if "with Client(" in block.text)
+    for code, printed in ((readme, "worker-"), ((ROOT / "examples" / "search.py").read_text(), "Tomatoes")):
+        assert "http://127.0.0.1:8080" in code
+        ran = subprocess.run(
+            [sys.executable, "-c", code.replace("http://127.0.0.1:8080", up.url)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ran.returncode == 0, ran.stderr
+        assert printed in ran.stdout.splitlines()[0]
 
 
 def test_the_log_tells_of_misses_and_tasks(up, model, client):
