@@ -133,10 +133,10 @@ class WorkerLifecycle:
         state.detach(worker)
         state.pool.remove(worker)
         self._sort_again(now)
+        self._scheduler.release_stranded(now)
         for task in tasks:
             self._tasks.wait(now, task)
         self._wait_or_quarantine(now, suspects)
-        self._scheduler.release_stranded(now)
         self._scheduler.offer(now, labels)
         self._flush_if_empty(now)
 
