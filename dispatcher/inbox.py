@@ -7,11 +7,12 @@ import msgspec
 
 from bus.codec import decode_result, decode_state
 from bus.connection import Bus, Msg, is_no_responders
-from bus.errors import MalformedError, reason
+from bus.errors import BadNameError, LabelbusError, MalformedError, reason
 from bus.log_throttle import ThrottledLogger
 from bus.messages import Result, WorkerState
+from bus.subjects import AssignmentToken, ProbeToken, parse_reply_token, reply_address
 from dispatcher.counters import Counters
-from dispatcher.reply_subjects import AssignmentReply, EchoReply, PingReply, ReplySubjects
+from dispatcher.reply_subjects import ReplySubjects
 
 
 class ResultReceived(msgspec.Struct, frozen=True, gc=False):
@@ -111,40 +112,42 @@ class Inbox:
             await self._receive(received)
 
     def _decode_reply(self, msg: Msg) -> Received | None:
+        try:
+            token = parse_reply_token(reply_address(msg.subject).token)
+        except BadNameError as exc:
+            self._ignore(msg, exc)
+            return None
         no_responders = is_no_responders(msg)
-        match self._replies.parse(msg.subject):
-            case AssignmentReply(assignment_id):
+        match token:
+            case AssignmentToken():
+                assignment_id = self._replies.assignment_id(token)
                 return TaskUndelivered(assignment_id) if no_responders else self._decode_result(msg, assignment_id)
-            case PingReply(pinged_at, worker_id):
-                return PingUndelivered(worker_id) if no_responders else self._decode_pong(msg, pinged_at)
-            case EchoReply():
-                return EchoReceived()
-            case None:
-                self._ignore(msg, "its subject is no reply subject of this dispatcher")
-                return None
+            case ProbeToken(asked_ms, worker_id):
+                if token.is_echo:
+                    return EchoReceived()
+                return PingUndelivered(worker_id) if no_responders else self._decode_pong(msg, asked_ms / 1000)
 
     def _decode_result(self, msg: Msg, assignment_id: int) -> Received:
         try:
             return ResultReceived(assignment_id, decode_result(msg.data))
         except MalformedError as exc:
-            self._ignore(msg, reason(exc))
+            self._ignore(msg, exc)
             return ResultUnreadable(assignment_id, reason(exc))
 
     def _decode_pong(self, msg: Msg, pinged_at: float) -> Received | None:
         state = self._decode_state(msg)
         if state is None:
             return None
-        if state.owed is None:
-            return PingAnswered(pinged_at, state, None)
-        return PingAnswered(pinged_at, state, frozenset(map(self._replies.assignment_id, state.owed)))
+        held = None if state.owed is None else self._replies.assignment_ids(state.owed)
+        return PingAnswered(pinged_at, state, held)
 
     def _decode_state(self, msg: Msg) -> WorkerState | None:
         try:
             return decode_state(msg.data)
         except MalformedError as exc:
-            self._ignore(msg, reason(exc))
+            self._ignore(msg, exc)
             return None
 
-    def _ignore(self, msg: Msg, why: str) -> None:
-        self._counters.malformed += 1
-        self._log.warning("message ignored", subject=msg.subject, reason=why, malformed=self._counters.malformed)
+    def _ignore(self, msg: Msg, error: LabelbusError) -> None:
+        count = self._counters.malformed = self._counters.malformed + 1
+        self._log.warning("message ignored", subject=msg.subject, reason=reason(error), malformed=count)

@@ -54,7 +54,7 @@ class DispatcherService:
         self.in_flight: Final = InFlightRequests(bus, settings, on_deadline=self._expire)
         self.counters: Final = Counters()
         self.durations: Final = RouteDurations()
-        self.replies: Final = ReplySubjects(bus.subjects, dispatcher_id, life=f"{clock.now_ms():x}")
+        self.replies: Final = ReplySubjects(bus.subjects, dispatcher_id, incarnation=f"{clock.now_ms():x}")
         self.watch: Final = RegistryWatch(
             bus, on_entry=self._entry_written, on_gone=self._worker_gone, on_reach=self._registry_reached
         )

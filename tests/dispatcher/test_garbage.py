@@ -39,7 +39,7 @@ async def test_garbage_on_every_subject_is_counted_and_tasks_go_on(pool):
     await pool.bus.nc.publish(subjects.reply("d1", "p-"), headers={"Status": "503"})
     await pool.bus.nc.publish(subjects.reply("d1", "x"), headers={"Status": "503"})
     await pool.bus.settle()
-    await until(lambda: pool.service.counters.malformed == 8 * len(GARBAGE) + 1)
+    await until(lambda: pool.service.counters.malformed == 8 * len(GARBAGE) + 2)
     await until(lambda: pool.service.watch.malformed == len(GARBAGE))
     assert (await pool.http.get("/workers")).json() == {"workers": ["w1"]}
     assert (await pool.run()).status_code == 200
@@ -98,10 +98,13 @@ async def test_a_late_result_is_dropped_and_counted(pool):
     result = Result(task_id="t", worker_id="w1", status=Status.OK, output=b'{"late": true}')
     running = pool.begin(task_id="t")
     await pool.gate.next_entered()
-    others = [pool.bus.subjects.reply("d1", token) for token in ("1", "0-1", "-1", "²")]
-    for reply in (pool.service.replies.assignment(99), *others):
-        await pool.bus.nc.publish(reply, encode_result(result))
-    await until(lambda: pool.service.counters.late == 5)
+    of_another_process = pool.bus.subjects.assignment_reply("d1", "0", 1)
+    for reply in (pool.service.replies.assignment(99), of_another_process):
+        await pool.bus.publish(reply, encode_result(result))
+    for token in ("1", "-1", "²"):
+        await pool.bus.publish(pool.bus.subjects.reply("d1", token), encode_result(result))
+    await until(lambda: pool.service.counters.late == 2)
+    await until(lambda: pool.service.counters.malformed == 3)
     assert not running.done()
     pool.gate.open.set()
     assert (await running).json() == {"task": "t"}
