@@ -108,8 +108,8 @@ class HeldLabel(msgspec.Struct, frozen=True, kw_only=True):
 class WorkerEntry(msgspec.Struct, frozen=True, kw_only=True):
     """A worker's value in the KV bucket: JSON that a person can read.
 
-    Written when something changes and as a heartbeat. `epoch_ms` and `revision` order it among the
-    `WorkerState`s of the same worker.
+    Written when something changes and as a heartbeat, at least every `heartbeat_s`; 0 says that the writer does not
+    tell. `epoch_ms` and `revision` order it among the `WorkerState`s of the same worker.
     """
 
     worker_id: str
@@ -123,6 +123,7 @@ class WorkerEntry(msgspec.Struct, frozen=True, kw_only=True):
     version: str = ""
     epoch_ms: int = 0
     revision: int = 0
+    heartbeat_s: float = 0.0
 
 
 class LogRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

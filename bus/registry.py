@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Final
 
+import msgspec
 import nats.errors
 from loguru import logger
 from nats.js.errors import Error as JetStreamError
@@ -18,11 +19,13 @@ from nats.js.kv import KeyValue
 from bus.codec import decode_entry, encode_entry
 from bus.connection import RETURN_S, Bus
 from bus.errors import LabelbusError, MalformedError, UnavailableError, reason
+from bus.log_throttle import ThrottledLogger
 from bus.messages import WorkerEntry
 from bus.owned import end
 from bus.streams import ensure_bucket
 
 TTL_HEARTBEATS: Final = 3
+DEFAULT_HEARTBEAT_S: Final = 2.0
 RETRY_S: Final = 0.5
 PUBLISH_TIMEOUT_S: Final = 2.0
 
@@ -89,7 +92,7 @@ class Registration:
 
     async def _write(self) -> None:
         self._dirty.clear()
-        value = encode_entry(self._entry())
+        value = encode_entry(msgspec.structs.replace(self._entry(), heartbeat_s=self._heartbeat_s))
         subject = self._bus.subjects.kv(self._key)
         try:
             await self._bus.js.publish(subject, value, timeout=PUBLISH_TIMEOUT_S, msg_ttl=ttl_s(self._heartbeat_s))
@@ -109,6 +112,14 @@ class Registration:
         self.changed()
 
 
+class _Known(msgspec.Struct):
+    """The last entry of a worker: its process, the number of the write, and whether it is ignored from then on."""
+
+    epoch_ms: int
+    write: int | None
+    disowned: bool = False
+
+
 class RegistryWatch:
     """Calls `on_entry` and `on_gone` as workers come, change and go. Run `run()` as an owned task.
 
@@ -119,7 +130,7 @@ class RegistryWatch:
     The order of writes is the bucket's, whatever the workers' clocks say: an entry with a lower `epoch_ms` than the
     one before it is of a new process whose clock was set back. The old one is reported gone first, or everything
     that the new one says would pass for outdated.
-    A value that is no entry is counted in `malformed`, logged and otherwise ignored.
+    A value that is no entry is counted in `malformed`, logged (at most once a second) and otherwise ignored.
     """
 
     def __init__(
@@ -134,18 +145,27 @@ class RegistryWatch:
         self._on_entry = on_entry
         self._on_gone = on_gone
         self._on_reach = on_reach
-        self._known: dict[str, int] = {}  # with their epochs
+        self._known: dict[str, _Known] = {}
         self._missing: set[str] = set()
         self._patience: asyncio.TimerHandle | None = None
         self._renew = asyncio.Event()
         self._synced = asyncio.Event()
         self.malformed = 0
+        self._log = ThrottledLogger()
         bus.on_reconnect(self._reconnected)
 
     @property
     def is_synced(self) -> bool:
         """True once the whole registry has been read for the first time."""
         return self._synced.is_set()
+
+    def disown(self, worker_id: str) -> None:
+        """Ignore what the worker has written up to now, since it is known to be gone; what it writes later counts.
+
+        Its key may stay for ever if it was written without a TTL, and each new watch begins with all keys.
+        """
+        if worker_id in self._known:
+            self._known[worker_id].disowned = True
 
     async def synced(self) -> None:
         """Returns once the whole registry has been read for the first time."""
@@ -169,6 +189,7 @@ class RegistryWatch:
         finally:
             if self._patience is not None:
                 self._patience.cancel()
+            self._log.flush()
 
     async def _until_renewed(self, reading: Coroutine[Any, Any, None]) -> None:
         """Read until there is a reason to begin anew: a request that was lost with the server is not waited for."""
@@ -216,11 +237,15 @@ class RegistryWatch:
                 raise MalformedError(f"the entry at {entry.key} names the worker {worker.worker_id}")
         except LabelbusError as exc:
             self.malformed += 1
-            logger.bind(key=entry.key, reason=str(exc)).warning("registry value ignored")
+            self._log.warning("registry value ignored", key=entry.key, reason=str(exc), malformed=self.malformed)
             return ""
-        if worker.epoch_ms < self._known.get(worker_id, 0):
-            self._forget({worker_id})
-        self._known[worker_id] = worker.epoch_ms
+        known = self._known.get(worker_id)
+        if known is not None:
+            if known.disowned and entry.revision == known.write:
+                return worker_id
+            if worker.epoch_ms < known.epoch_ms:
+                self._on_gone(worker_id)
+        self._known[worker_id] = _Known(worker.epoch_ms, entry.revision)
         self._missing.discard(worker_id)
         self._on_entry(worker)
         return worker_id
@@ -244,9 +269,10 @@ class RegistryWatch:
 
     def _forget(self, worker_ids: set[str]) -> None:
         for worker_id in worker_ids:
-            self._known.pop(worker_id, None)
+            known = self._known.pop(worker_id)
             self._missing.discard(worker_id)
-            self._on_gone(worker_id)
+            if not known.disowned:
+                self._on_gone(worker_id)
 
     async def _reconnected(self) -> None:
         self._renew.set()

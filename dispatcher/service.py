@@ -60,7 +60,7 @@ class DispatcherService:
         )
         self._inbox = Inbox(bus, self.replies, self.counters, receive=self._receive)
         self._prober = Prober(
-            bus, self.replies, on_worker_gone=self._worker_gone, on_lost=self._assignment_lost, known=self._known
+            bus, self.replies, on_worker_gone=self._worker_dead, on_lost=self._assignment_lost, known=self._known
         )
         logs_answers = settings.log_level in ("TRACE", "DEBUG")
         self._completion = Completion(self.counters, self.durations, logs_answers=logs_answers)
@@ -205,7 +205,12 @@ class DispatcherService:
     # Events of the registry, of liveness and of time -------------------------------------------------------------
 
     def _entry_written(self, entry: WorkerEntry) -> None:
+        self._prober.record_heartbeat(entry.worker_id, entry.heartbeat_s)
         self._executor.execute_soon(self.router.worker_seen(self._loop.time(), view_of_entry(entry)))
+
+    def _worker_dead(self, worker_id: str) -> None:
+        self.watch.disown(worker_id)
+        self._worker_gone(worker_id)
 
     def _worker_gone(self, worker_id: str) -> None:
         logger.bind(worker=worker_id).warning("worker gone")

@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from bus.errors import InvalidInputError
 from bus.names import check_worker_id
+from bus.registry import DEFAULT_HEARTBEAT_S
 from worker.runtimes.settings import RuntimeSettings
 
 MAX_CAPACITY: Final = 1_000
@@ -24,7 +25,9 @@ class WorkerSettings(RuntimeSettings, frozen=True, kw_only=True):
         int,
         Meta(description="Tasks taken ahead while all slots are full, to hide the way between tasks.", ge=0, le=100),
     ] = 1
-    heartbeat_s: Annotated[float, Meta(description="Between heartbeats; a key lives three.", ge=0.2, le=60)] = 2.0
+    heartbeat_s: Annotated[float, Meta(description="Between heartbeats; a key lives three.", ge=0.2, le=60)] = (
+        DEFAULT_HEARTBEAT_S
+    )
     drain_s: Annotated[float, Meta(description="How long to finish tasks after SIGTERM.", ge=0)] = 30.0
     max_texts: Annotated[int, Meta(description="Texts in one embed_texts task.", ge=1)] = 1024
     max_text_chars: Annotated[int, Meta(description="Characters in one text.", ge=1)] = 100_000

@@ -4,7 +4,8 @@ A request to a worker that was killed ends in nothing but a timeout, and so does
 NATS went away, in either direction. So a worker with outstanding assignments is pinged once it has been silent, or once
 an assignment has been outstanding for long. "No responders" means that the worker is gone; silence, that it hangs; an
 answer names the assignments that the worker has, and one that is missing from two answers was lost on the way. Tasks
-that the queue group placed are with no worker known: see `dispatcher.liveness.unattributed`.
+that the queue group placed are with no worker known: see `dispatcher.liveness.unattributed`. A worker without
+assignments is pinged in the same way while it is suspected to be gone: see `dispatcher.liveness.heartbeats`.
 """
 
 import math
@@ -63,6 +64,8 @@ class _Assignment(msgspec.Struct):
 
 
 class _Worker(msgspec.Struct):
+    """A worker with outstanding assignments, or without if it is suspected to be gone."""
+
     assignments: dict[int, _Assignment]
     heard_at: float
     pinged_at: float = -1.0
@@ -107,6 +110,13 @@ class OutstandingAssignments:
         worker = self._workers.get(worker_id)
         if worker is not None:
             worker.heard_at = now
+            if not worker.assignments:
+                del self._workers[worker_id]
+
+    def suspect(self, now: float, worker_id: str) -> None:
+        """Have the worker pinged from now on until there is a sign of life, though it may have no assignment."""
+        if worker_id not in self._workers:
+            self._workers[worker_id] = _Worker({}, heard_at=now - INTERVAL_S)
 
     def restart_silence(self, now: float) -> None:
         """Count every worker's silence from now on: up to now none could be heard."""
@@ -180,7 +190,9 @@ class OutstandingAssignments:
 def _is_ping_due(now: float, worker: _Worker) -> bool:
     if now - worker.heard_at >= INTERVAL_S:
         return True
-    oldest = next(iter(worker.assignments.values()))
+    oldest = next(iter(worker.assignments.values()), None)
+    if oldest is None:
+        return False
     since_s = now - max(worker.pinged_at, oldest.sent_at)
     return since_s >= AUDIT_S or any(assignment.misses for assignment in worker.assignments.values())
 

@@ -1,7 +1,8 @@
-"""Pings to workers with outstanding assignments, and what their answers or their silence mean: the I/O of liveness."""
+"""Pings to workers, and what their answers or their silence mean: the I/O of liveness."""
 
 import asyncio
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from typing import Final
 
 from loguru import logger
@@ -9,6 +10,7 @@ from loguru import logger
 from bus.connection import Bus
 from bus.errors import LabelbusError, reason
 from bus.names import ANY_WORKER
+from dispatcher.liveness.heartbeats import CHECK_INTERVAL_S, Heartbeats
 from dispatcher.liveness.outstanding import (
     INTERVAL_S,
     AssignmentLost,
@@ -23,10 +25,10 @@ ECHO_S: Final = 3 * INTERVAL_S
 
 
 class Prober:
-    """Pings workers and interprets their answers. Run `run()` as an owned task.
+    """Pings workers that have outstanding assignments or an overdue heartbeat. Run `run()` as an owned task.
 
     `on_worker_gone` is called with a worker that is gone or hangs, `on_lost` with an assignment that will have no
-    answer. `known` returns the known workers; it is called only if it is not known which worker has a task.
+    answer. `known` returns the known workers; it is called about once a second.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Prober:
         self._known = known
         self._loop = asyncio.get_running_loop()
         self._outstanding = OutstandingAssignments()
+        self._heartbeats = Heartbeats()
         self._busy = asyncio.Event()
         self._echoed_at = 0.0
 
@@ -61,6 +64,10 @@ class Prober:
     def mark_alive(self, worker_id: str) -> None:
         """Note a sign of life of the worker."""
         self._outstanding.mark_alive(self._loop.time(), worker_id)
+
+    def record_heartbeat(self, worker_id: str, heartbeat_s: float) -> None:
+        """Note that the worker wrote its registry entry, as it does every `heartbeat_s`; 0 if it does not tell."""
+        self._heartbeats.record(self._loop.time(), worker_id, heartbeat_s)
 
     def remove_worker(self, worker_id: str) -> None:
         """Forget a worker that is gone, and report the tasks of the queue group that it had as lost."""
@@ -89,17 +96,21 @@ class Prober:
             self._on_lost(lost)
 
     async def run(self) -> None:
-        """Ping while any assignment is outstanding, until cancelled."""
+        """Ping while an assignment is outstanding or a heartbeat overdue, until cancelled."""
         while True:
-            await self._busy.wait()
+            if not self._outstanding:
+                self._busy.clear()
+                self._echoed_at = 0.0
+                await self._until_busy(CHECK_INTERVAL_S)
             began = self._loop.time()
             interval_s = self._outstanding.interval_s
             await asyncio.sleep(interval_s)
             now = self._loop.time()
             late_s = now - began - interval_s
+            if self._heartbeats.is_check_due(now):
+                for worker_id in self._heartbeats.take_overdue(now, self._known()):
+                    self._outstanding.suspect(now, worker_id)
             if not self._outstanding:
-                self._busy.clear()
-                self._echoed_at = 0.0
                 continue
             if not self._bus.connected or late_s > ECHO_S or (self._echoed_at and now - self._echoed_at > ECHO_S):
                 self._outstanding.restart_silence(now)  # NATS was away or silent, or this process was held up
@@ -108,6 +119,11 @@ class Prober:
                     self._echoed_at = now
                 await self._publish(self._replies.echo(now))
                 await self._check(now)
+
+    async def _until_busy(self, timeout_s: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._busy.wait()
 
     async def _check(self, now: float) -> None:
         for item in self._outstanding.check(now, self._known):

@@ -138,10 +138,33 @@ async def test_the_value_is_json_for_people(bus):
 async def test_the_largest_entry_that_a_worker_may_have_finds_room(bus):
     names = [f"{number:0{MAX_LABEL_CHARS}}" for number in range(MAX_CAPACITY)]
     held = HeldLabel(load_ms=123456.7, since="2026-11-22T12:00:00+00:00")
-    entry = WorkerEntry(worker_id="w1", labels=dict.fromkeys(names, held), capacity=MAX_CAPACITY)
+    entry = WorkerEntry(worker_id="w1", labels=dict.fromkeys(names, held), capacity=MAX_CAPACITY, heartbeat_s=1.0)
     seen = Seen(bus)
     async with running(seen.watch.run(), registration(bus, entry=lambda: entry).run()):
         await seen.until(lambda: seen.entries == {"w1": entry})
+
+
+async def test_an_entry_tells_its_heartbeat(bus):
+    seen = Seen(bus)
+    async with running(seen.watch.run(), registration(bus, heartbeat_s=7.5).run()):
+        await seen.until(lambda: "w1" in seen.entries)
+    assert seen.entries["w1"].heartbeat_s == 7.5
+
+
+async def test_what_a_disowned_worker_has_written_is_ignored_and_what_it_writes_later_counts(bus):
+    seen, me = Seen(bus), registration(bus, heartbeat_s=60)
+    async with running(seen.watch.run()):
+        async with running(me.run()):
+            await seen.until(lambda: "w1" in seen.entries)
+        seen.watch.disown("w1")
+        del seen.entries["w1"]
+        await seen.watch._reconnected()
+        async with running(registration(bus, "w2", heartbeat_s=60).run()):
+            await seen.until(lambda: len(seen.reach) == 2 and "w2" in seen.entries)
+            assert set(seen.entries) == {"w2"}
+        async with running(me.run()):
+            await seen.until(lambda: set(seen.entries) == {"w1", "w2"})
+    assert seen.gone == []
 
 
 async def test_after_a_restart_of_the_server_the_registry_is_whole_again(nats):

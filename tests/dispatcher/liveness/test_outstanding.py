@@ -129,3 +129,44 @@ def test_silence_does_not_count_while_nobody_can_be_heard(worker):
         assert {type(item) for item in outstanding.check(now)} <= {Ping}
     said = checks(outstanding, now, now + SILENCE_S + 2 * INTERVAL_S)
     assert any(isinstance(item, WorkerHangs | AssignmentLost) for _, item in said)
+
+
+def test_a_suspect_is_pinged_until_there_is_a_sign_of_life():
+    outstanding = OutstandingAssignments()
+    outstanding.suspect(1.0, "w")
+    assert outstanding
+    assert outstanding.check(1.0) == [Ping("w")]
+    assert outstanding.check(1.0 + INTERVAL_S) == [Ping("w")]
+    assert outstanding.reconcile(1.5, "w", 1.4, set()) == []
+    assert not outstanding
+    outstanding.suspect(2.0, "w")
+    outstanding.mark_alive(2.1, "w")
+    assert not outstanding
+    outstanding.suspect(3.0, "w")
+    assert outstanding.remove_worker("w") == []
+    assert not outstanding
+
+
+def test_a_suspect_that_answers_nothing_hangs_but_not_while_none_can_be_heard():
+    outstanding = OutstandingAssignments()
+    outstanding.suspect(0.0, "w")
+    for n in range(1, 60):
+        outstanding.restart_silence(n * INTERVAL_S)
+        assert outstanding.check(n * INTERVAL_S) == []
+    began = 60 * INTERVAL_S
+    said = checks(outstanding, began, began + SILENCE_S + 2 * INTERVAL_S)
+    assert said[0][1] == Ping("w")
+    assert isinstance(said[-1][1], WorkerHangs)
+
+
+def test_a_suspect_that_is_given_a_task_is_watched_over_as_any_other():
+    outstanding = OutstandingAssignments()
+    outstanding.suspect(0.0, "w")
+    outstanding.add(0.1, 1, "w")
+    assert outstanding.check(0.2) == [Ping("w")]
+    outstanding.mark_alive(0.3, "w")
+    assert outstanding
+    assert outstanding.check(0.3) == []
+    assert outstanding.check(0.4 + INTERVAL_S) == [Ping("w")]
+    outstanding.settle(1)
+    assert not outstanding
