@@ -1,4 +1,4 @@
-"""Whether a request begins a conversion, joins one that is under way, or is refused."""
+"""The admission of a request: it starts a conversion, joins one that is in flight, or is refused. Pure code."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -10,59 +10,67 @@ from bus.messages import ConvertRequest
 from converter.publish import already_there
 
 MAX_JOINED: Final = 100
-"""How many may wait for one conversion; each keeps a message in memory."""
+"""Requests that may wait for one conversion; each keeps a message in memory."""
 
 RETRY_AFTER_S: Final = 30.0
 
 
 class Start(msgspec.Struct, frozen=True):
-    """Nobody converts this model: begin."""
+    """Start a conversion: none of this model is in flight."""
 
 
 class Join(msgspec.Struct, frozen=True):
-    """The same is being done already: its answer is the answer."""
+    """Join the conversion of this model that is in flight, and share its reply."""
 
 
 class Refuse(msgspec.Struct, frozen=True):
-    """Not now, or not at all."""
+    """Refuse the request with this error."""
 
     error: LabelbusError
 
 
-class UnderWay(msgspec.Struct, frozen=True, kw_only=True):
-    """A conversion that waits or runs, and how many wait for it."""
+class InFlight(msgspec.Struct, frozen=True, kw_only=True):
+    """A conversion that waits or runs, and the number of requests that wait for it."""
 
     request: ConvertRequest
     joined: int
 
 
 def admit(
-    request: ConvertRequest, label: str, *, under_way: Mapping[str, UnderWay], exists: bool, max_under_way: int
+    request: ConvertRequest, label: str, *, in_flight: Mapping[str, InFlight], exists: bool, max_in_flight: int
 ) -> Start | Join | Refuse:
-    """What to do with a request for `label`, given the conversions under way by label.
+    """Decide on a request for `label`, given the conversions in flight by label.
 
-    `exists`: the repository has an entry of this label. `max_under_way` counts those that run and those that wait.
+    `exists` says that the repository has an entry of this label. `max_in_flight` counts conversions that run and
+    those that wait.
     """
     if exists and not request.overwrite:
         return Refuse(already_there(label))
-    running = under_way.get(label)
+    running = in_flight.get(label)
     if running is None:
-        if len(under_way) >= max_under_way:
+        if len(in_flight) >= max_in_flight:
             return Refuse(
                 OverloadedError(
-                    f"{len(under_way)} conversions are under way or waiting: try again in a while",
+                    f"{len(in_flight)} conversions are running or waiting: try again later",
                     retry_after_s=RETRY_AFTER_S,
                 )
             )
         return Start()
-    asked, doing = (
-        (request.model_id, request.max_batch_size),
-        (running.request.model_id, running.request.max_batch_size),
-    )
-    if asked != doing:
+    if _settings(request) != _settings(running.request):
         return Refuse(
-            ConflictError(f"{label} is being converted with other settings: try again, with overwrite, when it is done")
+            ConflictError(
+                f"{label} is being converted with other settings: when that is done, try again with overwrite"
+            )
         )
     if running.joined >= MAX_JOINED:
-        return Refuse(OverloadedError(f"{running.joined} others wait for {label} already", retry_after_s=RETRY_AFTER_S))
+        return Refuse(
+            OverloadedError(
+                f"{running.joined} requests already wait for the conversion of {label}: try again later",
+                retry_after_s=RETRY_AFTER_S,
+            )
+        )
     return Join()
+
+
+def _settings(request: ConvertRequest) -> tuple[str, int]:
+    return request.model_id, request.max_batch_size

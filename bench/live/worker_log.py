@@ -54,7 +54,7 @@ async def read_worker_log(bus: Bus, folder: Path, task_ids: Iterable[str], *, ti
 
     # The sink acknowledges a message of the stream once it is on disk.
     acks = await bus.subscribe(ALL_ACKS, on_ack)
-    await bus.flush()  # every acknowledgement from here on is received
+    await bus.settle()  # every acknowledgement from here on is received
     reader = LogReader(folder, Filter(component="worker"))
     records: list[LogRecord] = []
     try:

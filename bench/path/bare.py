@@ -35,11 +35,10 @@ class BareSettings(BusSettings, frozen=True, kw_only=True):
 
 async def gateway(component: Component, settings: BareSettings) -> None:
     """Serve POST /run-task until the component is told to stop."""
-    nc = component.bus.nc
 
     @post("/run-task", status_code=200)
     async def run_task(request: Request[Any, Any, Any]) -> Response[bytes]:
-        reply = await nc.request(SUBJECT, await request.body(), timeout=TIMEOUT_S)
+        reply = await component.bus.request(SUBJECT, await request.body(), timeout_s=TIMEOUT_S)
         return Response(reply.data, media_type="application/json")
 
     config = uvicorn.Config(
@@ -67,10 +66,10 @@ async def responder(component: Component) -> None:
     """Answer every request until the component is told to stop."""
 
     async def answer(msg: Msg) -> None:
-        await component.bus.nc.publish(msg.reply, ANSWER)
+        await component.bus.publish(msg.reply, ANSWER)
 
-    await component.bus.nc.subscribe(SUBJECT, cb=answer)
-    await component.bus.nc.flush()
+    await component.bus.subscribe(SUBJECT, answer)
+    await component.bus.settle()
     component.ready.set()
     await component.stopping.wait()
 

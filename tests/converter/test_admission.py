@@ -2,18 +2,18 @@ import pytest
 
 from bus.errors import ConflictError, OverloadedError
 from bus.messages import ConvertRequest
-from converter.admission import MAX_JOINED, Join, Refuse, Start, UnderWay, admit
+from converter.admission import MAX_JOINED, InFlight, Join, Refuse, Start, admit
 
 REQUEST = ConvertRequest(model_id="a/b", max_batch_size=32)
 OVERWRITE = ConvertRequest(model_id="a/b", max_batch_size=32, overwrite=True)
 OTHER_SIZE = ConvertRequest(model_id="a/b", max_batch_size=8)
 ALIAS = ConvertRequest(model_id="/models/a/b", max_batch_size=32)
-RUNNING = {"a/b": UnderWay(request=REQUEST, joined=1)}
-OTHERS = {f"o/{number}": UnderWay(request=REQUEST, joined=1) for number in range(3)}
+RUNNING = {"a/b": InFlight(request=REQUEST, joined=1)}
+OTHERS = {f"o/{number}": InFlight(request=REQUEST, joined=1) for number in range(3)}
 
 
 @pytest.mark.parametrize(
-    ("request_", "under_way", "exists", "decision", "error"),
+    ("request_", "in_flight", "exists", "decision", "error"),
     [
         (REQUEST, {}, False, Start, None),
         (REQUEST, {}, True, Refuse, ConflictError),
@@ -25,11 +25,11 @@ OTHERS = {f"o/{number}": UnderWay(request=REQUEST, joined=1) for number in range
         (ALIAS, RUNNING, False, Refuse, ConflictError),
         (REQUEST, OTHERS, False, Refuse, OverloadedError),
         (REQUEST, {**OTHERS, **RUNNING}, False, Join, None),
-        (REQUEST, {"a/b": UnderWay(request=REQUEST, joined=MAX_JOINED)}, False, Refuse, OverloadedError),
+        (REQUEST, {"a/b": InFlight(request=REQUEST, joined=MAX_JOINED)}, False, Refuse, OverloadedError),
     ],
 )
-def test_who_begins_who_joins_and_who_is_refused(request_, under_way, exists, decision, error):
-    found = admit(request_, "a/b", under_way=under_way, exists=exists, max_under_way=3)
+def test_who_begins_who_joins_and_who_is_refused(request_, in_flight, exists, decision, error):
+    found = admit(request_, "a/b", in_flight=in_flight, exists=exists, max_in_flight=3)
     assert isinstance(found, decision)
     if isinstance(found, Refuse):
         assert type(found.error) is error

@@ -7,6 +7,7 @@ import sys
 
 import psutil
 import pytest
+from loguru import logger
 
 from bus.codec import decode_convert_reply, decode_progress, encode_convert_request
 from bus.connection import connect
@@ -65,7 +66,7 @@ class Running:
         return await self.send(encode_convert_request(ConvertRequest(model_id=str(model_id), **fields)))
 
     async def send(self, data):
-        message = await self.bus.nc.request(self.bus.subjects.convert, data, timeout=ANSWER_S)
+        message = await self.bus.request(self.bus.subjects.convert, data, timeout_s=ANSWER_S)
         return decode_convert_reply(message.data)
 
 
@@ -82,7 +83,7 @@ async def running(settings, repository, models, **fields):
     async with connect(own, name="converter") as served, connect(own, name="asker") as asking:
         service = ConverterService(served, own, heartbeat_s=0.05)
         it = Running(service, stopping, asking)
-        await asking.nc.subscribe(asking.subjects.convert_event("*"), cb=it.hear)
+        await asking.subscribe(asking.subjects.convert_event("*"), it.hear)
         await asking.settle()
         ready = asyncio.Event()
         task = asyncio.create_task(service.run(stopping, ready))
@@ -120,9 +121,24 @@ async def test_garbage_is_counted_and_answered_and_the_service_goes_on(settings,
     async with running(settings, repository, models) as it:
         for garbage in (b"", b"\xff" * 100, os.urandom(500), b"{}"):
             assert (await it.send(garbage)).error_code == "malformed"
-        await it.bus.nc.publish(it.bus.subjects.convert, b"\xff and nobody to answer to")
+        await it.bus.publish(it.bus.subjects.convert, b"\xff and nobody to answer to")
         assert (await it.ask("org/unknown")).error_code == "unknown_model"
         assert it.service.malformed == 5
+
+
+async def test_a_flood_of_garbage_is_logged_once_a_second_with_a_count(settings, repository, models):
+    lines = []
+    sink = logger.add(lambda message: lines.append(message.record), level="WARNING")
+    try:
+        async with running(settings, repository, models) as it:
+            for _ in range(300):
+                await it.bus.publish(it.bus.subjects.convert, b"\xff")
+            assert (await it.send(b"\xff")).error_code == "malformed"
+    finally:
+        logger.remove(sink)
+    garbage = [line for line in lines if line["message"] == "malformed request"]
+    assert sum(1 + line["extra"]["left_out"] for line in garbage) == it.service.malformed == 301
+    assert len(garbage) < 30
 
 
 async def test_two_requests_at_once_are_one_conversion_whose_progress_is_told(settings, repository, models):
@@ -162,6 +178,19 @@ async def test_a_full_queue_refuses_and_a_stop_answers_everyone(settings, reposi
         assert (await it.ask(models / "third")).error_code == "queue_full"
         it.stopping.set()
         assert [reply.error_code for reply in await asyncio.gather(*waiting)] == ["stopping", "stopping"]
+    assert listing(repository) == []
+
+
+async def test_a_stop_without_a_grace_answers_everyone_too(settings, repository, models):
+    shutil.copytree(models / "tiny", models / "second")
+    async with running(settings, repository, models, drain_timeout_s=0) as it:
+        waiting = [asyncio.create_task(it.ask(models / "tiny"))]
+        await it.until(lambda: any(event.stage == "export" for event in it.events))
+        waiting.append(asyncio.create_task(it.ask(models / "second")))
+        await it.until(lambda: any(event.model_name == "second" for event in it.events))
+        it.stopping.set()
+        async with asyncio.timeout(30):
+            assert [reply.error_code for reply in await asyncio.gather(*waiting)] == ["stopping", "stopping"]
     assert listing(repository) == []
 
 
