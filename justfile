@@ -123,6 +123,10 @@ bench *args: setup
 bench-path *args: setup
     @{{ bin }}/python -m bench.path {{ args }}
 
+# plot the runs that were recorded with --record: just bench-router --record, then just bench-history
+bench-history *args: setup
+    @{{ bin }}/python -m bench.history {{ args }}
+
 # a CPU profile of the dispatcher under load
 profile *args: setup
     @{{ bin }}/python -m bench.profile {{ args }}

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from bench.chaos.faults import DoneFault
 from bench.chaos.load import Outcome
+from bench.history.entry import Figure as HistoryFigure
 
 BIN_S: Final = 1.0
 COLOURS: Final = {"kill": "#cc3333", "stop": "#dd9933", "hang": "#7744aa", "partition": "#3377bb"}
@@ -78,6 +79,19 @@ def table_of(result: Verdict, faults: Sequence[DoneFault]) -> Table:
             name.replace("_s", " (s)").replace("_", " "), f"{value:.3f}" if isinstance(value, float) else f"{value:,}"
         )
     return table
+
+
+def figures_of(result: Verdict, faults: Sequence[DoneFault]) -> dict[str, HistoryFigure]:
+    """Return counts and latencies for the history."""
+    return {
+        "sent": HistoryFigure(result.sent, ""),
+        "faults": HistoryFigure(len(faults), ""),
+        "lost or wrong": HistoryFigure(result.lost + result.wrong, ""),
+        "refused, failed or late": HistoryFigure(result.refused + result.failed + result.late, ""),
+        "longest outage": HistoryFigure(round(result.longest_outage_s, 3), "s"),
+        "p99 before the faults": HistoryFigure(round(result.p99_before_s, 3), "s"),
+        "p99 during the faults": HistoryFigure(round(result.p99_during_s, 3), "s"),
+    }
 
 
 def plot(outcomes: Sequence[Outcome], faults: Sequence[DoneFault], file: Path) -> None:

@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 from msgspec import Meta
 
+from bench.history.record import RecordSettings
 
-class ChaosSettings(msgspec.Struct, frozen=True, kw_only=True):
+
+class ChaosSettings(RecordSettings, frozen=True, kw_only=True):
     """Length and load of the run, and the number of parts."""
 
     minutes: Annotated[float, Meta(description="Length of the run.", gt=0)] = 10.0

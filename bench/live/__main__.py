@@ -7,8 +7,9 @@ from typing import Final
 import msgspec
 
 from bench.console import wide_console
+from bench.history.record import command_line, start_recording
 from bench.live.measure import measure
-from bench.live.report import comparison, gain, plot_live, published_lines
+from bench.live.report import comparison, figures_of, gain, plot_live, published_lines
 from bench.live.settings import LiveSettings, Policy
 from bench.results import new_folder, this_machine, write_results
 from bus.command import settings_command
@@ -19,6 +20,7 @@ PUBLISHED: Final = {5: "1,448 misses random, 563 smart; runtime 1.80 ×", 4: "1,
 def run(settings: LiveSettings) -> int:
     """Measure, print, and write the results; return the exit status."""
     console = wide_console()
+    recording = start_recording(settings, "live")
     machine = this_machine()
     policies: tuple[Policy, ...] = ("random", "affinity") if settings.compare else (settings.policy,)
     console.print(_description(settings))
@@ -38,6 +40,8 @@ def run(settings: LiveSettings) -> int:
     requests = {each.summary.policy: each.requests for each in runs}
     (folder / "requests.json").write_bytes(msgspec.json.encode(requests))
     plot_live(runs, folder / "live.svg")
+    if recording is not None:
+        recording.add(machine=machine, command=command_line("bench", settings), figures=figures_of(results))
     console.print(f"  {machine.cores} cores, {machine.processor}, load {machine.load_before} before; {folder}")
     return 0
 

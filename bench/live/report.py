@@ -7,6 +7,7 @@ from pathlib import Path
 import matplotlib as mpl
 from rich.table import Table
 
+from bench.history.entry import Figure as HistoryFigure
 from bench.live.measure import LiveRun
 from bench.live.summary import Summary
 from bench.percentiles import Percentiles
@@ -57,6 +58,18 @@ def gain(results: Sequence[Summary]) -> float | None:
     """Return the average task runtime of random divided by that of affinity; None unless both were measured."""
     by = {result.policy: result.average_task_runtime_s for result in results}
     return by["random"] / by["affinity"] if by.get("random") and by.get("affinity") else None
+
+
+def figures_of(results: Sequence[Summary]) -> dict[str, HistoryFigure]:
+    """Return misses and times of each policy for the history."""
+    figures: dict[str, HistoryFigure] = {}
+    for result in results:
+        figures[f"{result.policy}: label misses"] = HistoryFigure(result.total_label_misses, "")
+        figures[f"{result.policy}: bound of the misses"] = HistoryFigure(round(result.bounds.online, 1), "")
+        figures[f"{result.policy}: failed requests"] = HistoryFigure(result.total_failed_requests, "")
+        figures[f"{result.policy}: average task runtime"] = HistoryFigure(round(result.average_task_runtime_s, 4), "s")
+        figures[f"{result.policy}: completion, p95"] = HistoryFigure(round(result.completion.p95 / 1e3, 4), "s")
+    return figures
 
 
 def plot_live(runs: Sequence[LiveRun], file: Path) -> None:

@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-import msgspec
 from msgspec import Meta
+
+from bench.history.record import RecordSettings
 
 CLOSED_SCALE: Final = 0.1
 """Factor on the producers' waits by default: a run of 2,400 requests takes minutes and not an hour."""
@@ -12,7 +13,7 @@ CLOSED_SCALE: Final = 0.1
 Policy = Literal["affinity", "random"]
 
 
-class LiveSettings(msgspec.Struct, frozen=True, kw_only=True):
+class LiveSettings(RecordSettings, frozen=True, kw_only=True):
     """The parameters of the published benchmark, and some more."""
 
     requests: Annotated[int, Meta(description="Number of requests.", ge=1)] = 2400

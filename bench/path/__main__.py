@@ -4,9 +4,10 @@ import asyncio
 import sys
 
 from bench.console import wide_console
+from bench.history.record import command_line, start_recording
 from bench.path.measure import measure
 from bench.path.plot import plot_path
-from bench.path.report import summarise, table_of, verdicts
+from bench.path.report import figures_of, summarise, table_of, verdicts
 from bench.path.settings import PathSettings
 from bench.results import new_folder, this_machine, write_results
 from bus.command import settings_command
@@ -15,15 +16,19 @@ from bus.command import settings_command
 def run(settings: PathSettings) -> int:
     """Measure, print, and write the results; return the exit status."""
     console = wide_console()
+    recording = start_recording(settings, "path")
     machine = this_machine()
     measured = asyncio.run(measure(settings, console))
     rows = summarise(measured)
     console.print(table_of(rows))
-    for verdict in verdicts(measured):
+    found = verdicts(measured)
+    for verdict in found:
         console.print(f"  {'[green]✓[/]' if verdict.met else '[red]✗[/]'} {verdict.text}")
     folder = new_folder(settings.results, "path")
     write_results(folder / "path.json", settings=settings, machine=machine, results=rows)
     plot_path(rows, folder / "path.svg")
+    if recording is not None:
+        recording.add(machine=machine, command=command_line("bench-path", settings), figures=figures_of(found))
     console.print(f"  {machine.cores} cores, {machine.processor}, load {machine.load_before} before; {folder}")
     return 0
 

@@ -8,6 +8,7 @@ from typing import Final, Literal
 import msgspec
 from rich.table import Table
 
+from bench.history.entry import Figure
 from bench.percentiles import percentile
 
 SideName = Literal["bare", "labelbus"]
@@ -50,6 +51,9 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """One comparison with a bar, and whether this run met the bar."""
 
+    name: str
+    value: float
+    unit: str
     text: str
     met: bool
 
@@ -112,18 +116,26 @@ def verdicts(measured: Sequence[MeasuredLeg]) -> list[Verdict]:
     if pairs := rounds(measured, BAR_AT):
         share = statistics.median(_rate(bus) / _rate(bare) for bare, bus in pairs)
         text = f"rate at {BAR_AT} connections: {share:.0%} of the bare gateway's (bar: {RATE_BAR:.0%})"
-        found.append(Verdict(text=text, met=share >= RATE_BAR))
+        name = f"rate at {BAR_AT} connections, of the bare gateway's"
+        found.append(Verdict(name=name, value=100 * share, unit="%", text=text, met=share >= RATE_BAR))
         if all(leg.cpu_s.get("gateway") for pair in pairs for leg in pair):
             times = statistics.median(_cpu_us(bus, "gateway") / _cpu_us(bare, "gateway") for bare, bus in pairs)
             text = f"CPU of the gateway at {BAR_AT} connections: {times:.2f} × the bare one's (bar: {CPU_BAR})"
-            found.append(Verdict(text=text, met=times <= CPU_BAR))
+            name = f"CPU of the gateway at {BAR_AT} connections, of the bare one's"
+            found.append(Verdict(name=name, value=100 * times, unit="%", text=text, met=times <= CPU_BAR))
     if pairs := rounds(measured, 1):
         more = statistics.median(
             percentile(bus.latencies_ms, 50) - percentile(bare.latencies_ms, 50) for bare, bus in pairs
         )
         text = f"p50 at 1 connection: {more:+.2f} ms beside the bare gateway's (bar: +{P50_BAR_MS})"
-        found.append(Verdict(text=text, met=more <= P50_BAR_MS))
+        name = "p50 at 1 connection, above the bare gateway's"
+        found.append(Verdict(name=name, value=more, unit="ms", text=text, met=more <= P50_BAR_MS))
     return found
+
+
+def figures_of(found: Iterable[Verdict]) -> dict[str, Figure]:
+    """Return the compared values for the history."""
+    return {verdict.name: Figure(round(verdict.value, 3), verdict.unit) for verdict in found}
 
 
 def rounds(measured: Sequence[MeasuredLeg], connections: int) -> list[tuple[MeasuredLeg, MeasuredLeg]]:

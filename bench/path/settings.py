@@ -6,6 +6,8 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from bench.history.record import RecordSettings
+
 TASK: Final = msgspec.json.encode({"task_type": "sample_task", "label": "bench/held", "parameters_json": {}}).decode()
 """The body of every request: a task that takes no time, for a label that the worker holds."""
 
@@ -13,7 +15,7 @@ SLOTS: Final = 256
 """More than connections: no task waits for a slot, so that the path is measured and not the worker."""
 
 
-class PathSettings(msgspec.Struct, frozen=True, kw_only=True):
+class PathSettings(RecordSettings, frozen=True, kw_only=True):
     """Numbers of connections, and the length of a run."""
 
     connections: Annotated[

@@ -4,13 +4,13 @@ import sys
 from pathlib import Path
 from typing import Annotated, Final
 
-import msgspec
 from msgspec import Meta
 
 from bench.console import wide_console
+from bench.history.record import RecordSettings, command_line, start_recording
 from bench.results import new_folder, this_machine, write_results
 from bench.router.cost import measure, measure_hits
-from bench.router.report import plot_of, table_of
+from bench.router.report import figures_of, plot_of, table_of
 from bus.command import settings_command
 
 QUICK_WORKERS: Final = 1000
@@ -19,7 +19,7 @@ BAR_US: Final = 20.0
 """The greatest median cost of a decision in a pool of `BAR_WORKERS`: a hundredth of a run of 2 ms."""
 
 
-class RouterCostSettings(msgspec.Struct, frozen=True, kw_only=True):
+class RouterCostSettings(RecordSettings, frozen=True, kw_only=True):
     """Sizes of the pools, and the number of events."""
 
     workers: Annotated[
@@ -35,6 +35,7 @@ class RouterCostSettings(msgspec.Struct, frozen=True, kw_only=True):
 def run(settings: RouterCostSettings) -> int:
     """Measure, print, and write the results; return the exit status."""
     console = wide_console()
+    recording = start_recording(settings, "router")
     machine = this_machine()
     events = settings.events // 10 if settings.quick else settings.events
     sizes = [size for size in settings.workers if size <= QUICK_WORKERS or not settings.quick]
@@ -52,6 +53,8 @@ def run(settings: RouterCostSettings) -> int:
     folder = new_folder(settings.results, "router")
     write_results(folder / "router.json", settings=settings, machine=machine, results=costs)
     plot_of([cost for cost in costs if cost.waiting], folder / "router.svg")
+    if recording is not None:
+        recording.add(machine=machine, command=command_line("bench-router", settings), figures=figures_of(costs))
     console.print(f"  {machine.system}, {machine.processor}, load {machine.load_before} before; {folder}")
     return 0
 

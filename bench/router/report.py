@@ -7,6 +7,8 @@ import matplotlib as mpl
 import msgspec
 from rich.table import Table
 
+from bench.history.entry import Figure as HistoryFigure
+
 mpl.use("svg")  # files only: no window is opened, and no display is needed
 
 
@@ -39,6 +41,14 @@ def table_of(costs: Sequence[Cost]) -> Table:
             f"{cost.mean_us:.1f}",
         )
     return table
+
+
+def figures_of(costs: Sequence[Cost]) -> dict[str, HistoryFigure]:
+    """Return the median cost of each kind of event at each size of pool."""
+    return {
+        f"{cost.event}, {cost.workers:,} workers, median": HistoryFigure(round(cost.median_us, 2), "µs")
+        for cost in costs
+    }
 
 
 def plot_of(costs: Sequence[Cost], file: Path) -> None:

@@ -12,13 +12,16 @@ from pathlib import Path
 
 import click
 import msgspec
+from click.core import ParameterSource
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bench.console import wide_console
+from bench.history.record import RecordSettings, start_recording
+from bench.results import this_machine
 from bench.sim.bounds import bound
 from bench.sim.engine import Simulation
 from bench.sim.policies import POLICIES, SINGLE
-from bench.sim.report import QUANTILES, Row, plot, quantile, table
+from bench.sim.report import QUANTILES, Row, figures_of, plot, quantile, table
 from bench.sim.trace import read_trace
 from bench.sim.workload import WORKLOADS, Workload
 from bus.errors import LabelbusError
@@ -89,6 +92,8 @@ def simulate(
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Folder of the results; bench-results/sim-<time> by default."
 )
+@click.option("--record", is_flag=True, help="Add the key figures to docs/performance/history.")
+@click.option("--allow-dirty", is_flag=True, help="Record although the working tree has changes.")
 def main(
     workloads: str,
     policies: str,
@@ -102,6 +107,8 @@ def main(
     slots: int,
     quick: bool,
     out: Path | None,
+    record: bool,
+    allow_dirty: bool,
 ) -> None:
     """Simulate, print the table, and write the results."""
     console = wide_console()
@@ -112,10 +119,12 @@ def main(
         names = [] if trace else [n for n in _chosen(workloads, WORKLOADS, "workload") if not (quick and n == "D")]
         draws = [(name, seed) for name in names for seed in numbers[: D_SEEDS if name == "D" else None]]
         replay = read_trace(trace, workers=workers, capacity=capacity, slots=slots) if trace else None
+        recording = start_recording(RecordSettings(record=record, allow_dirty=allow_dirty), "sim")
     except ValueError as exc:
         raise click.UsageError(str(exc)) from exc
     except LabelbusError as exc:
         raise click.ClickException(str(exc)) from exc
+    machine = this_machine()
     rows: list[Row] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
@@ -133,7 +142,7 @@ def main(
     console.print(table(rows))
     folder = out or Path("bench-results") / f"sim-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     folder.mkdir(parents=True, exist_ok=True)
-    record = {
+    document = {
         "command": sys.argv[1:],
         "made": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
         "labelbus": version("labelbus"),
@@ -144,9 +153,23 @@ def main(
         "overlap": overlap,
         "rows": [msgspec.to_builtins(row) for row in rows],
     }
-    (folder / "results.json").write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
+    (folder / "results.json").write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n")
     plots = plot(rows, folder)
+    if recording is not None:
+        recording.add(machine=machine, command=_command_line(), figures=figures_of(rows))
     console.print(f"{folder}/results.json and {len(plots)} plots")
+
+
+def _command_line() -> str:
+    """Return the `just` command with the options that were given, but no paths and none of recording."""
+    context = click.get_current_context()
+    words = ["just bench-sim"]
+    for option in context.command.params:
+        value = context.params[option.name or ""]
+        given = context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
+        if given and option.name not in RecordSettings.__struct_fields__ and not isinstance(value, Path):
+            words.append(option.opts[0] if value is True else f"{option.opts[0]} {value}")
+    return " ".join(words)
 
 
 def _chosen(text: str, among: Collection[str], what: str) -> list[str]:

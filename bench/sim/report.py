@@ -8,6 +8,8 @@ import msgspec
 from matplotlib.figure import Figure
 from rich.table import Table
 
+from bench.history.entry import Figure as HistoryFigure
+
 QUANTILES = [number / 200 for number in range(200)] + [0.999, 1.0]
 
 
@@ -81,6 +83,18 @@ def table(rows: list[Row]) -> Table:
             f"{mean / statistics.fmean(row.bound_mean_s for row in group):.2f}",
         )
     return made
+
+
+def figures_of(rows: list[Row]) -> dict[str, HistoryFigure]:
+    """Return the router's mean completion and misses for the history: means over the seeds."""
+    figures: dict[str, HistoryFigure] = {}
+    for (workload, policy, dispatchers), group in groups(rows).items():
+        if policy == "labelbus":
+            name = workload if dispatchers == 1 else f"{workload}, {dispatchers} dispatchers"
+            mean_s = statistics.fmean(row.mean_s for row in group)
+            figures[f"{name}: mean completion"] = HistoryFigure(round(mean_s, 4), "s")
+            figures[f"{name}: misses"] = HistoryFigure(round(statistics.fmean(row.misses for row in group), 1), "")
+    return figures
 
 
 def plot(rows: list[Row], folder: Path) -> list[Path]:
