@@ -12,9 +12,6 @@ from bench.history.entry import Entry
 
 mpl.use("svg")  # files only: no window is opened, and no display is needed
 
-STABLE: Final = {"svg.hashsalt": "labelbus", "svg.fonttype": "none"}
-"""Settings by which the same entries give the same file, with text as text."""
-
 LOG_RATIO: Final = 30.0
 """Greatest over least value from which an axis is logarithmic."""
 
@@ -30,7 +27,8 @@ def plot(entries: Sequence[Entry], file: Path) -> None:
         for unit, axes in zip(units, row, strict=True):
             _panel(axes, runs, unit)
             axes.set_title(f"{command}\n{unit or 'count'}", fontsize=8)
-    with mpl.rc_context(STABLE):
+    # The same entries give the same file, in which text is text.
+    with mpl.rc_context({"svg.hashsalt": "labelbus", "svg.fonttype": "none"}):
         drawn.savefig(file, metadata={"Date": None})
 
 

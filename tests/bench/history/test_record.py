@@ -4,12 +4,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from bench.history.entry import Figure, read
 from bench.history.record import FOLDER, RecordSettings, command_line, start_recording
 from bench.live.settings import LiveSettings
 from bench.path.settings import PathSettings
 from bench.results import this_machine
+from bench.sim.__main__ import main
 from bus.errors import InvalidInputError
 from tests.bench.history.conftest import git
 
@@ -81,6 +83,18 @@ def test_a_line_names_neither_the_host_nor_a_path(checkout):
 )
 def test_the_command_has_what_differs_from_the_defaults_but_no_paths(recipe, settings, line):
     assert command_line(recipe, settings) == line
+
+
+def test_the_simulator_records_what_it_was_asked_for_but_not_the_name_of_the_trace(checkout):
+    trace = checkout / "bench-results" / "trace.csv"
+    trace.parent.mkdir()
+    trace.write_text("".join(f"{n / 10},l{n % 3},20,300\n" for n in range(50)))
+    arguments = ["--trace", str(trace), "--workers", "2", "--policies", "labelbus", "--overlap", "--record"]
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 0, done.output
+    (entry,) = read(checkout / FOLDER / "sim.jsonl")
+    assert entry.command == "just bench-sim --policies labelbus --overlap --workers 2"
+    assert entry.figures["trace.csv: misses"].value >= 3
 
 
 def test_a_benchmark_records_a_clean_tree_and_refuses_a_dirty_one(checkout):
