@@ -3,8 +3,7 @@ from pathlib import Path
 
 from dispatcher.api.problems import STATUS
 from labelbus.settings_doc import settings_markdown
-
-ROOT = Path(__file__).parents[2]
+from tests.docs.code_blocks import PAGES, ROOT
 
 
 def test_the_settings_page_is_that_of_the_settings():
@@ -26,6 +25,18 @@ def test_every_metric_is_in_the_api_page():
 
 
 def test_links_between_pages_lead_somewhere():
-    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+    for page in PAGES:
         for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text()):
-            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+            assert (page.parent / target).exists(), f"{page.relative_to(ROOT)} links to {target}"
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub makes of a page's headings."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_links_to_headings_lead_to_headings():
+    for page in PAGES:
+        for target, anchor in re.findall(r"\]\((?!https?://)([^)#]*)#([^)]+)", page.read_text()):
+            assert anchor in anchors((page.parent / target) if target else page), f"{page.name}: {target}#{anchor}"
