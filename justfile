@@ -66,9 +66,15 @@ check: setup
     {{ bin }}/lint-imports --no-logo
     {{ bin }}/mypy
 
-# lint, types and all tests; arguments go to pytest: just test -k router
+pytest := bin / "pytest -n auto --dist loadgroup --no-loadscope-reorder --durations=20 --durations-min=1"
+
+# lint, types and all tests but those that are long by nature; arguments go to pytest: just test -k router
 test *args: check deploy-tools
-    {{ bin }}/pytest {{ args }}
+    {{ pytest }} {{ args }}
+
+# the same with those that are long by nature, half an hour more: long faults, 10 minutes of chaos, 100,000 tasks, NATS in containers
+test-full *args: check deploy-tools
+    LABELBUS_TEST_FULL=1 LABELBUS_TEST_NATS=all {{ pytest }} {{ args }}
 
 # format the code and mend what ruff can
 fix: setup

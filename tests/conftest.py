@@ -9,12 +9,43 @@ import pytest
 
 from bus.connection import Bus, connect
 from bus.settings import BusSettings
+from tests import full, parallel
 from tests.nats_server import ContainerNats, LocalNats, NatsServer, why_no_containers
 
 IN_CONTAINERS = {"binary": (), "some": ("tests/bus/", "tests/logsink/"), "all": ("tests/",)}[
     os.environ.get("LABELBUS_TEST_NATS", "some")
 ]
 """Which tests run a second time against a NATS container: those of the bus itself, all of them, or none."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--keep-durations", action="store_true", help="write tests/durations.txt from this run")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    return parallel.processes(config)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
+    """Name the units of work before xdist reads them, and order the tests after pytest has done so."""
+    if not config.getoption("loadgroup", False):
+        return (yield)
+    parallel.name_units(items)
+    yield
+    parallel.longest_first(items)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say what was left to `just test-full`, and keep the durations where this is asked for."""
+    reports = [each for some in terminalreporter.stats.values() for each in some if isinstance(each, pytest.TestReport)]
+    left = [each for each in reports if each.skipped and full.REASON in str(each.longrepr)]
+    if left:
+        terminalreporter.section("left to `just test-full`, long by nature")
+        for report in left:
+            terminalreporter.write_line(report.nodeid)
+    if config.getoption("--keep-durations"):
+        parallel.write_durations(reports)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -24,7 +24,13 @@ from labelbus.stack.ports import free_ports
 from tests.docs.code_blocks import ROOT, code_blocks
 from worker.local_triton.files import LocalTritonFiles, find_local_triton
 
-pytestmark = [pytest.mark.e2e, pytest.mark.triton, pytest.mark.model, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.triton,
+    pytest.mark.model,
+    pytest.mark.timeout(300),
+    pytest.mark.xdist_group("whole way"),
+]
 
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 OTHERS = ("acme/minilm-a", "acme/minilm-b")

@@ -2,9 +2,8 @@
 
 import json
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -24,20 +23,20 @@ async def pool(tmp_path) -> AsyncIterator[Pool]:
 
 
 class Figures:
-    """What was measured, by name; nothing here is asserted, since it depends on the machine."""
+    """Measurements by name; none is asserted, since they depend on the machine."""
 
-    def __init__(self) -> None:
-        self.values: dict[str, Any] = {}
+    def __init__(self, report: Path | None) -> None:
+        self._report = report
 
     def __setitem__(self, name: str, value: float) -> None:
-        self.values[name] = round(value, 3)
         print(f"{name}: {value:.3f}")
+        if self._report:
+            with self._report.open("a") as lines:  # of several test processes, each line in one write
+                lines.write(json.dumps({"name": name, "value": round(value, 3)}) + "\n")
 
 
 @pytest.fixture(scope="session")
-def figures() -> Iterator[Figures]:
-    """Written to the file that LABELBUS_RELIABILITY_REPORT names."""
-    made = Figures()
-    yield made
-    if file := os.environ.get("LABELBUS_RELIABILITY_REPORT"):
-        Path(file).write_text(json.dumps(made.values, indent=2, sort_keys=True) + "\n")
+def figures() -> Figures:
+    """A line for each measurement in the file that LABELBUS_RELIABILITY_REPORT names."""
+    report = os.environ.get("LABELBUS_RELIABILITY_REPORT")
+    return Figures(Path(report) if report else None)

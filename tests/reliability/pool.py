@@ -19,7 +19,6 @@ from labelbus.stack.process import StackProcess
 from tests.nats_server import LocalNats
 
 DEADLINE_S = 30.0
-FULL = os.environ.get("LABELBUS_FULL_FAULTS", "") == "1"
 LABELS = ("acme/a", "acme/b", "acme/c", "acme/d")
 ROOT = Path(__file__).parents[2]
 
@@ -152,11 +151,6 @@ class Pool:
         part = self.parts[name] = Part(name, command, self.folder, env=whole | env, grace_s=20)
         await part.start()
         return part
-
-
-def fault_s(*, full: float, short: float) -> float:
-    """How long a fault lasts: as long as was promised with LABELBUS_FULL_FAULTS=1, else shorter, for every day."""
-    return full if FULL else short
 
 
 async def under_load(

@@ -8,11 +8,11 @@ from collections import Counter
 import pytest
 
 from bench.chaos.load import Load
-from tests.reliability.pool import DEADLINE_S, LABELS, all_right, fault_s, under_load
+from tests.full import full
+from tests.reliability.pool import DEADLINE_S, LABELS, all_right, under_load
 
 pytestmark = [pytest.mark.nats, pytest.mark.e2e, pytest.mark.timeout(400)]
 
-OVERLOAD_S = fault_s(full=180.0, short=4.0)
 OVERLOAD_RATE = 400.0
 
 
@@ -93,14 +93,17 @@ async def test_a_dispatcher_that_is_told_to_stop_answers_what_it_has(pool, figur
     assert [answer.status for answer in answers] == [200] * 12
 
 
-async def test_more_than_the_pool_can_do_is_refused_with_a_time_to_come_again_and_memory_stays_flat(pool, figures):
+@pytest.mark.parametrize("overload_s", [4.0, full(180.0, name="overload of 180 s", timeout_s=400)])
+async def test_more_than_the_pool_can_do_is_refused_with_a_time_to_come_again_and_memory_stays_flat(
+    pool, figures, overload_s
+):
     await small_pool(pool, "d1", flags=("--max-waiting", "50", "--max-waiting-per-label", "30"))
     part = pool.parts["d1"]
     warm = Load([pool.gateway], LABELS, rate=100.0, sleep_ms=20.0)
-    await run_for(pool, warm, 300)
+    await run_for(pool, warm, 300, overload_s)
     before = {name: (pool.parts[name].rss_mb(), pool.parts[name].open_files()) for name in ("d1", "w1", "w2")}
     load = Load([pool.gateway], LABELS, rate=OVERLOAD_RATE, sleep_ms=20.0, deadline_s=20.0)
-    outcomes = await run_for(pool, load, int(OVERLOAD_RATE * OVERLOAD_S))
+    outcomes = await run_for(pool, load, int(OVERLOAD_RATE * overload_s), overload_s)
     figures["overload: s"] = load.now_s
     told = Counter(outcome.code for outcome in outcomes)
     assert set(told) == {"", "queue_full"}
@@ -122,8 +125,8 @@ async def test_more_than_the_pool_can_do_is_refused_with_a_time_to_come_again_an
     assert part.rss_mb() < before["d1"][0] + 60
 
 
-async def run_for(pool, load, count):
+async def run_for(pool, load, count, at_least_s):
     running = asyncio.create_task(load.run())
-    await pool.until(lambda: more_than(load, count), deadline_s=OVERLOAD_S + DEADLINE_S)
+    await pool.until(lambda: more_than(load, count), deadline_s=at_least_s + DEADLINE_S)
     load.stop()
     return await running

@@ -7,11 +7,10 @@ from collections import Counter
 
 import pytest
 
-from tests.reliability.pool import all_right, fault_s, under_load
+from tests.full import full
+from tests.reliability.pool import all_right, under_load
 
 pytestmark = [pytest.mark.nats, pytest.mark.e2e, pytest.mark.timeout(300)]
-
-SINK_AWAY_S = fault_s(full=60.0, short=3.0)
 
 
 def completed(pool):
@@ -25,8 +24,16 @@ def completed(pool):
     return found
 
 
-@pytest.mark.parametrize("how", ["the sink is killed", "NATS is killed", "workers are told to stop"])
-async def test_every_task_is_in_the_log_once_whatever_goes_down(pool, how, figures):
+@pytest.mark.parametrize(
+    ("how", "away_s"),
+    [
+        ("the sink is killed", 3.0),
+        full("the sink is killed", 60.0, name="the sink is away for 60 s", timeout_s=300),
+        ("NATS is killed", 0.0),
+        ("workers are told to stop", 0.0),
+    ],
+)
+async def test_every_task_is_in_the_log_once_whatever_goes_down(pool, how, away_s, figures):
     for name in ("w1", "w2"):
         await pool.worker(name)
     await pool.dispatcher()
@@ -37,7 +44,7 @@ async def test_every_task_is_in_the_log_once_whatever_goes_down(pool, how, figur
     async def fault():
         if how == "the sink is killed":
             await pool.parts["logsink"].kill()
-            await asyncio.sleep(SINK_AWAY_S)  # the fault itself
+            await asyncio.sleep(away_s)  # the fault itself
             await pool.parts["logsink"].start()
         elif killed:
             pool.nats.stop(signal.SIGKILL)
@@ -52,8 +59,8 @@ async def test_every_task_is_in_the_log_once_whatever_goes_down(pool, how, figur
     if how == "the sink is killed":
         assert {(outcome.tries, outcome.attempt) for outcome in outcomes} == {(1, 1)}, "tasks noticed something"
         away = sorted(outcome.took_s for outcome in outcomes)
-        figures[f"sink away {SINK_AWAY_S:.0f} s: tasks"] = len(outcomes)
-        figures[f"sink away {SINK_AWAY_S:.0f} s: longest answer s"] = away[-1]
+        figures[f"sink away {away_s:.0f} s: tasks"] = len(outcomes)
+        figures[f"sink away {away_s:.0f} s: longest answer s"] = away[-1]
 
     async def all_written():
         return len(completed(pool)) >= len(outcomes)

@@ -6,18 +6,21 @@ import sys
 
 import pytest
 
+from tests.full import full
+
 
 @pytest.mark.e2e
 @pytest.mark.nats
 @pytest.mark.timeout(240)
-async def test_a_short_run_loses_nothing_and_leaves_a_report(tmp_path):
+@pytest.mark.parametrize("minutes", [1, full(10, name="10 minutes of faults", timeout_s=900)])
+async def test_a_run_loses_nothing_and_leaves_a_report(tmp_path, minutes):
     chaos = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bench.chaos", "--minutes", "1", "--seed", "3", "--pause-s", "2"),
+        *(sys.executable, "-m", "bench.chaos", "--minutes", str(minutes), "--seed", "3", "--pause-s", "2"),
         *("--results", str(tmp_path)),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    said, _ = await asyncio.wait_for(chaos.communicate(), 200)
+    said, _ = await asyncio.wait_for(chaos.communicate(), minutes * 60 + 140)
     assert chaos.returncode == 0, said.decode()
     [folder] = tmp_path.iterdir()
     results = json.loads((folder / "chaos.json").read_text())["results"]
