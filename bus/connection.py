@@ -1,37 +1,28 @@
-"""One NATS connection a process, which reconnects for ever and says when it did."""
+"""One NATS connection a process, which reconnects for ever, tells when it did, and raises labelbus errors only."""
 
 import asyncio
 import math
-import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
-import nats
 import nats.errors
 from loguru import logger
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js import JetStreamContext
+from nats.js.api import Header
 
-from bus.errors import InvalidInputError, UnavailableError, reason
-from bus.nats_errors import NATS_ERRORS, labelbus_error
+from bus.errors import reason
+from bus.nats_client import PENDING_BYTES, nats_client
+from bus.nats_errors import NATS_ERRORS, labelbus_error, translated
 from bus.settings import BusSettings
 from bus.subjects import Subjects
 
-RECONNECT_WAIT_S: Final = 0.2
-"""Between attempts: a restarted server has everybody back within a second and is not stormed."""
-
-PING_INTERVAL_S: Final = 10
-"""Two missed pings mean a dead link: a silent partition is noticed within half a minute even when idle."""
-
-PENDING_BYTES: Final = 8 * 1024 * 1024
-"""What may wait in memory to be sent while the server is away; beyond it `publish` raises."""
-
 RETURN_S: Final = 2.0
-"""Everybody is back so long after the server is, or is gone."""
+"""Grace after a reconnect: whoever is absent after it counts as gone."""
 
 GOODBYE_S: Final = 5.0
 """How long the server may take to say that a subscription has ended."""
@@ -43,7 +34,7 @@ NO_RESPONDERS: Final = "503"
 Hook = Callable[[], Awaitable[None]]
 Callback = Callable[[Msg], Awaitable[None]]
 
-__all__ = ["Bus", "Msg", "Subscription", "connect", "is_no_responders"]
+__all__ = ["PENDING_BYTES", "Bus", "Msg", "Subscription", "connect", "is_no_responders"]
 
 
 def is_no_responders(msg: Msg) -> bool:
@@ -71,18 +62,23 @@ class Bus:
 
     @property
     def connected(self) -> bool:
-        """True while there is a server at the other end."""
+        """Tell whether a server is connected now."""
         return bool(self.nc.is_connected)
 
     @property
     def unsettled(self) -> bool:
-        """True while the server is away and `RETURN_S` longer: that others are not there says nothing of them yet."""
+        """Tell whether the server is away, or came back less than `RETURN_S` ago: absent peers may still return."""
         return time.monotonic() < self._settled_at
 
     @property
     def max_payload_bytes(self) -> int:
-        """The largest message that this server takes."""
+        """The size of the largest message that the server takes."""
         return int(self.nc.max_payload)
+
+    @property
+    def server_version(self) -> str:
+        """The version of the connected server."""
+        return str(self.nc.connected_server_version)
 
     async def publish(
         self, subject: str, payload: bytes = b"", *, reply: str = "", headers: dict[str, str] | None = None
@@ -127,6 +123,23 @@ class Bus:
         except NATS_ERRORS as exc:
             raise labelbus_error(exc, "could not flush the connection to NATS") from exc
 
+    async def store(
+        self, subject: str, payload: bytes, *, timeout_s: float, message_id: str = "", ttl_s: int | None = None
+    ) -> None:
+        """Publish a message and return when a stream has stored it.
+
+        A stream drops a message whose `message_id` it has stored before. `ttl_s`, in whole seconds, is the time after
+        which the stream forgets the message. Raises `NotFoundError` if no stream keeps the subject.
+        """
+        headers = {Header.MSG_ID.value: message_id} if message_id else None
+        with translated(f"could not store on {subject}"):
+            await self.js.publish(subject, payload, timeout=timeout_s, headers=headers, msg_ttl=ttl_s)
+
+    async def acknowledge(self, msg: Msg) -> None:
+        """Tell the stream that a message it delivered has been dealt with."""
+        with translated("could not acknowledge a message"):
+            await msg.ack()
+
     async def settle(self) -> None:
         """Return when the server knows every subscription that was made so far; raises as `flush` does.
 
@@ -159,11 +172,11 @@ class Bus:
             logger.bind(reason=reason(exc)).debug("subscription ended while nats was away")
 
     def on_disconnect(self, hook: Hook) -> None:
-        """Await `hook` each time the server is lost."""
+        """Have `hook` awaited each time the server is lost."""
         self._on_disconnect.append(hook)
 
     def on_reconnect(self, hook: Hook) -> None:
-        """Await `hook` each time the server is back; subscriptions are in place again by then."""
+        """Have `hook` awaited each time the server is back; subscriptions are in place again by then."""
         self._on_reconnect.append(hook)
 
     async def _disconnected(self) -> None:
@@ -180,26 +193,13 @@ class Bus:
         await _run_hooks(self._on_reconnect)
 
 
-class _PatientClient(Client):
-    """nats-py's client, which does not fall deaf when the answer to a flush comes after its timeout.
-
-    nats-py sets the result of a future that was cancelled, and what that raises ends the loop that reads: a
-    connection that looks sound and hears nothing, until its own pings are missed half a minute later.
-    """
-
-    async def _process_pong(self) -> None:
-        if self._pongs and self._pongs[0].done():
-            self._pongs[0] = asyncio.get_running_loop().create_future()
-        await super()._process_pong()
-
-
 @asynccontextmanager
 async def connect(settings: BusSettings, *, name: str) -> AsyncIterator[Bus]:
-    """A connection called `name` (shown by `nats server report connections`), flushed and closed at the end.
+    """Yield a connection called `name` (`nats server report connections` shows it), flushed and closed at the end.
 
-    Raises `UnavailableError` if no server answers within `nats_connect_timeout_s`.
+    Raises `UnavailableError` if no server accepts the connection within `nats_connect_timeout_s`, `InvalidInputError`
+    with the flag of an address, a credentials file or a certificate that cannot be used.
     """
-    nc = _PatientClient()
     bus: Bus | None = None
 
     async def disconnected() -> None:
@@ -210,63 +210,9 @@ async def connect(settings: BusSettings, *, name: str) -> AsyncIterator[Bus]:
         if bus is not None:
             await bus._reconnected()  # noqa: SLF001
 
-    try:
-        async with asyncio.timeout(settings.nats_connect_timeout_s):
-            await nc.connect(
-                servers=[url.strip() for url in settings.nats_url.split(",")],
-                name=name,
-                error_cb=_log_error,
-                disconnected_cb=disconnected,
-                reconnected_cb=reconnected,
-                max_reconnect_attempts=-1,
-                reconnect_time_wait=RECONNECT_WAIT_S,  # type: ignore[arg-type]  # seconds; a fraction is fine
-                ping_interval=PING_INTERVAL_S,
-                pending_size=PENDING_BYTES,
-                user=settings.nats_user or None,
-                password=settings.nats_password or None,
-                user_credentials=str(settings.nats_creds) if settings.nats_creds else None,
-                tls=_tls(settings),
-            )
-    except TimeoutError as exc:
-        await _close(nc)
-        raise UnavailableError(
-            f"no NATS server answered at {settings.nats_url} within {settings.nats_connect_timeout_s:g} s: is it "
-            "running, and is --nats-url (LABELBUS_NATS_URL) right?"
-        ) from exc
-    except ValueError as exc:
-        raise InvalidInputError(f"--nats-url: {settings.nats_url} is no address of a NATS server: {exc}") from exc
-    except nats.errors.Error as exc:
-        await _close(nc)
-        raise UnavailableError(f"NATS at {settings.nats_url or 'no address'} refused the connection: {exc}") from exc
-    bus = Bus(nc, settings.subjects, replicas=settings.nats_replicas)
-    try:
+    async with nats_client(settings, name=name, on_disconnect=disconnected, on_reconnect=reconnected) as nc:
+        bus = Bus(nc, settings.subjects, replicas=settings.nats_replicas)
         yield bus
-    finally:
-        if nc.is_connected:
-            await _flush(nc)
-        await _close(nc)
-
-
-def _tls(settings: BusSettings) -> ssl.SSLContext | None:
-    if settings.nats_ca is None:
-        return None
-    try:
-        return ssl.create_default_context(cafile=settings.nats_ca)
-    except OSError as exc:
-        raise InvalidInputError(f"--nats-ca: {settings.nats_ca} cannot be read: {exc}") from exc
-
-
-async def _flush(nc: Client) -> None:
-    try:
-        await nc.flush(timeout=2)
-    except (TimeoutError, nats.errors.Error) as exc:
-        logger.bind(error=str(exc)).warning("nats flush failed at the end; the last messages may be lost")
-
-
-async def _close(nc: Client) -> None:
-    """Close, whatever there is to close: nats-py writes what is pending also if its transport is gone or was never."""
-    with suppress(AssertionError, RuntimeError, OSError):
-        await nc.close()
 
 
 async def _run_hooks(hooks: list[Hook]) -> None:
@@ -275,10 +221,3 @@ async def _run_hooks(hooks: list[Hook]) -> None:
             await hook()
         except Exception:  # noqa: BLE001  # one hook's fault must not keep the others from running
             logger.exception("connection hook failed")
-
-
-async def _log_error(exc: Exception) -> None:
-    if isinstance(exc, ConnectionError | nats.errors.UnexpectedEOF | OSError):
-        logger.bind(error=reason(exc)).debug("nats connection error")
-    else:
-        logger.bind(error=reason(exc)).warning("nats error")

@@ -1,4 +1,7 @@
-"""nats-py's errors as labelbus errors: the one translation, used by `bus.connection.Bus`."""
+"""nats-py's errors as labelbus errors: the one translation, so that users of a `Bus` meet labelbus errors only."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import nats.errors
 import nats.js.errors
@@ -16,6 +19,15 @@ from bus.errors import (
 
 NATS_ERRORS = (nats.errors.Error, TimeoutError)
 """Base classes of everything that nats-py raises while it talks to a server."""
+
+
+@contextmanager
+def translated(attempted: str) -> Iterator[None]:
+    """Raise the labelbus error for any of nats-py's from the block; `attempted` names what failed."""
+    try:
+        yield
+    except NATS_ERRORS as exc:
+        raise labelbus_error(exc, attempted) from exc
 
 
 def labelbus_error(exc: BaseException, attempted: str) -> LabelbusError:

@@ -37,8 +37,9 @@ class NatsServer(Protocol):
 class LocalNats:
     """The nats-server of the wheel, with JetStream on disk; a restart keeps port and store."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *arguments: str) -> None:
         self.folder = folder
+        self.arguments = arguments
         self.port = -1
         self._process: subprocess.Popen[str] | None = None
 
@@ -50,7 +51,7 @@ class LocalNats:
         self.folder.mkdir(parents=True, exist_ok=True)
         binary = Path(sys.prefix) / "bin" / "nats-server"
         process = self._process = subprocess.Popen(
-            [binary, "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", self.folder / "store"],
+            [binary, "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", self.folder / "store", *self.arguments],
             stderr=subprocess.PIPE,
             text=True,
         )
