@@ -1,6 +1,6 @@
-"""What goes into the router and what comes out. Times of events are seconds of one monotonic clock.
+"""Values that go into the router and come out of it. Times of events are seconds of one monotonic clock.
 
-What is made once a task, and can be in no cycle, is left out of garbage collection (`gc=False`).
+Types with an instance per task that cannot be part of a reference cycle are left out of garbage collection (`gc=False`).
 """
 
 import enum
@@ -14,29 +14,29 @@ Carried = TypeVar("Carried")
 
 
 class Route(enum.Enum):
-    """How a task came to its worker; the values are those of the HTTP header `Labelbus-Route`."""
+    """Way of a task to its worker; the values are those of the HTTP header `Labelbus-Route`."""
 
     HIT = "hit"
-    """A free holder ran it at once."""
+    """A free holder ran the task at once."""
     WAIT = "wait"
-    """It waited until a holder was free."""
+    """The task waited until a holder was free."""
     LOAD = "load"
-    """Nobody held its label."""
+    """The label was loaded, since no worker held it."""
     COPY = "copy"
-    """Others held its label; it was loaded once more."""
+    """The label was loaded on one more worker than held it."""
     ANY = "any"
     """The queue group chose the worker."""
 
 
 class Reason(enum.Enum):
-    """Why a task is given back without an answer."""
+    """Reason for which a task is rejected."""
 
     NO_WORKER = "no_worker"
     QUEUE_FULL = "queue_full"
     DEADLINE = "deadline_passed"
     UNKNOWN_TASK_TYPE = "unknown_task_type"
     GAVE_UP = "gave_up"
-    """It lost too many workers, or may not be tried again."""
+    """The task was lost with too many workers, or may not be tried again."""
 
 
 class TaskSpec(msgspec.Struct, Generic[Carried], frozen=True, kw_only=True):
@@ -55,11 +55,11 @@ class TaskSpec(msgspec.Struct, Generic[Carried], frozen=True, kw_only=True):
 
 
 class WorkerView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A worker as it describes itself at (`epoch_ms`, `revision`); an older view than the last is ignored.
+    """Description that a worker gives of itself at (`epoch_ms`, `revision`); a view older than the last is ignored.
 
-    `running` None and `task_types` None leave what is known of them as it is: a registry entry does not say
-    what runs, nor a state message which types there are. `load_ms` holds load times measured by anybody. `window` is
-    the number of tasks taken beyond `slots`, by a worker whose loads take no slot.
+    `running` None and `task_types` None mean that the view does not say: a registry entry has no `running`, a state
+    message no `task_types`. `load_ms` holds load times measured by any worker. `window` is the number of tasks taken
+    beyond `slots`, by a worker whose loads take no slot.
     """
 
     worker_id: str
@@ -77,9 +77,9 @@ class WorkerView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class WorkerUse(msgspec.Struct, frozen=True, kw_only=True):
-    """How a worker is used as the router sees it, tasks of other dispatchers included.
+    """Use of a worker as the router sees it, tasks of other dispatchers included.
 
-    `labels` and `loading` are numbers of labels, those that load being among those that are held.
+    `labels` is the number of labels held, `loading` the number of those that are still being loaded.
     """
 
     worker_id: str
@@ -92,7 +92,7 @@ class WorkerUse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A worker's answer to an assignment. `retryable` is for failures that another worker may not have."""
+    """Result of an assignment. `retryable` marks a failure that another worker may not have."""
 
     ok: bool
     label_hit: bool
@@ -105,7 +105,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Assign(msgspec.Struct, Generic[Carried], frozen=True, kw_only=True):
-    """A command to send the task to the worker, or to the queue group when `worker_id` is None.
+    """Command to send the task to the worker, or to the queue group if `worker_id` is None.
 
     `assignment_id` is unique among the router's assignments and grows. `evict_label` is a proposal, empty when there is
     room. `expected_ms` is load and run time as estimated; `waited_ms` the time since the task was submitted.
@@ -122,7 +122,7 @@ class Assign(msgspec.Struct, Generic[Carried], frozen=True, kw_only=True):
 
 
 class Reject(msgspec.Struct, Generic[Carried], frozen=True, kw_only=True):
-    """A command to answer the task with an error; `worker_ids` are the workers that were lost while they had it."""
+    """Command to answer the task with an error; `worker_ids` are the workers that the task was lost with."""
 
     task: TaskSpec[Carried]
     reason: Reason
@@ -135,10 +135,10 @@ Command = Assign[Carried] | Reject[Carried]
 
 
 class Finished(msgspec.Struct, Generic[Carried], frozen=True, kw_only=True, gc=False):
-    """What a result meant. The service answers the task only if `answer` is true.
+    """Meaning of a result. The service answers the task only if `answer` is true.
 
-    `assignment` is None for an assignment id that is no longer known: the task went on without this worker.
-    `requeued`: the failure is tried again. `cancelled`: nobody waits for it any more.
+    `assignment` is None for an assignment id that is no longer known: the task was given to another worker meanwhile.
+    `requeued`: the failure is tried again. `cancelled`: the client went away.
     """
 
     commands: list[Command[Carried]]
