@@ -1,6 +1,6 @@
 """Values that go into the router and come out of it. Times of events are seconds of one monotonic clock.
 
-Types with an instance per task that cannot be part of a reference cycle are left out of garbage collection (`gc=False`).
+Types with an instance per task that cannot be in a reference cycle are left out of garbage collection (`gc=False`).
 """
 
 import enum
