@@ -136,6 +136,11 @@ class DispatcherCollector(Collector):
         uses = sorted(self._service.router.uses(), key=lambda use: use.worker_id)
         live = [use for use in uses if not use.draining]
         yield GaugeMetricFamily("labelbus_workers", "Known workers that take tasks.", len(live))
+        yield GaugeMetricFamily(
+            "labelbus_workers_broken",
+            "Known workers that refuse every task while they say that they have a free slot.",
+            len(self._service.router.broken_workers()),
+        )
         yield GaugeMetricFamily("labelbus_slots", "Slots of those workers.", sum(use.slots for use in live))
         yield GaugeMetricFamily(
             "labelbus_slots_busy",

@@ -13,6 +13,7 @@ from bus.messages import Result, Status, WorkerEntry
 from bus.owned import end
 from bus.registry import RegistryWatch
 from dispatcher.answers import RETRYABLE_CODES, TaskAnswer, TaskRequest
+from dispatcher.broken import BrokenWorkers
 from dispatcher.commands import CommandExecutor, Commands
 from dispatcher.completion import Completion
 from dispatcher.counters import Counters, RouteDurations
@@ -51,6 +52,7 @@ class DispatcherService:
             limits=Limits(max_waiting=settings.max_waiting, max_waiting_per_label=settings.max_waiting_per_label),
         )
         self.router: Final[Router[InFlightRequest]] = Router(policy, rng=random.Random(), now=self._loop.time())
+        self._broken = BrokenWorkers(self.router)
         self.in_flight: Final = InFlightRequests(bus, settings, on_deadline=self._expire)
         self.counters: Final = Counters()
         self.durations: Final = RouteDurations()
@@ -163,6 +165,8 @@ class DispatcherService:
             worker_id=result.worker_id,
         )
         finished = self.router.finished(self._loop.time(), assignment_id, outcome)
+        if result.worker_id in self._broken:
+            self._broken.update()
         if finished.assignment is None:
             self.counters.late += 1
             _log_of(result).info("late result dropped")
@@ -175,8 +179,12 @@ class DispatcherService:
 
     def _task_bounced(self, assignment_id: int, result: Result) -> Commands:
         self.counters.bounced += 1
-        view = None if result.state is None else view_of_state(result.state)
-        return self.router.bounced(self._loop.time(), assignment_id, no_responders=False, view=view)
+        state = result.state
+        view = None if state is None else view_of_state(state)
+        commands = self.router.bounced(self._loop.time(), assignment_id, no_responders=False, view=view)
+        if state is None or state.running < state.slots + state.window:
+            self._broken.update()
+        return commands
 
     def _task_undelivered(self, assignment_id: int) -> Commands:
         self.counters.bounced += 1
@@ -214,6 +222,7 @@ class DispatcherService:
 
     def _worker_gone(self, worker_id: str) -> None:
         logger.bind(worker=worker_id).warning("worker gone")
+        self._broken.remove(worker_id)
         self._executor.execute_soon(self.router.worker_gone(self._loop.time(), worker_id))
         self._prober.remove_worker(worker_id)  # after the router: what is lost now must not be sent there again
 
