@@ -1,4 +1,4 @@
-"""The worker on the bus: takes tasks, has their labels held, runs them, answers."""
+"""The worker on the bus: takes tasks, has their labels loaded, runs them, answers."""
 
 import asyncio
 import time
@@ -6,41 +6,34 @@ from collections.abc import Callable
 from typing import Final
 
 import msgspec
-import nats.errors
 from loguru import logger
-from nats.aio.msg import Msg
 
 from bus.codec import decode_progress, decode_task, encode_result, encode_state
-from bus.connection import Bus
-from bus.errors import (
-    BadNameError,
-    LabelbusError,
-    MalformedError,
-    reason,
-)
+from bus.connection import Bus, Msg
+from bus.errors import BadNameError, LabelbusError, MalformedError, reason
+from bus.log_throttle import ThrottledLogger
 from bus.messages import Result, Status, Task
 from bus.names import normalise_label
 from bus.owned import end
 from bus.registry import Registration
 from bus.version import labelbus_version
+from worker.admission import Admission
 from worker.cache import LabelCache
+from worker.completed import Completed
+from worker.group import GroupMembership
 from worker.holder import LabelHolder
-from worker.presence import Presence
-from worker.runner import Completed, TaskRunner
+from worker.in_flight import TasksInFlight, sender_of
+from worker.loop_watch import LoopWatch
+from worker.report import IDLE_INTERVAL_S, STATE_INTERVAL_S, StateReporter, WorkerFacts
+from worker.runner import TaskRunner
 from worker.runtimes.protocol import Runtime
 from worker.settings import WorkerSettings
+from worker.start import start_runtime
 from worker.tasks import Limits, TaskType
 from worker.tokens import Tokens
 
 RESULT_OVERHEAD_BYTES: Final = 16 * 1024
 """Room in a message for everything in a Result but its output: a state with some hundred labels."""
-
-
-class Serving(msgspec.Struct, frozen=True):
-    """A task that was taken and is not answered yet, and where its answer goes."""
-
-    task: asyncio.Task[None]
-    reply: str
 
 
 class WorkerService:
@@ -57,35 +50,40 @@ class WorkerService:
         log_completed: Callable[[Completed], None],
     ) -> None:
         self._bus = bus
-        self._settings = settings
         self._worker_id = worker_id
+        self._drain_s = settings.drain_s
         self._runtime = runtime
-        self._task_types = task_types
-        self._log_completed = log_completed
-        self._tokens = Tokens(settings.model_repository, held=settings.capacity + 1)
-        self._cache = LabelCache(settings.capacity)
-        self._loop = asyncio.get_running_loop()
-        self._serving: dict[int, Serving] = {}
-        self._taken = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
-        self._presence = Presence(
-            bus,
-            worker_id,
-            self._cache,
-            slots=settings.slots,
-            window=settings.window,
+        self._tasks = asyncio.TaskGroup()
+        self._log = ThrottledLogger()
+        tokens = Tokens(settings.model_repository, held=settings.capacity + 1)
+        cache = LabelCache(settings.capacity)
+        self._admission: Admission[asyncio.Future[None]] = Admission(slots=settings.slots, window=settings.window)
+        self._in_flight = TasksInFlight()
+        self._group = GroupMembership(bus, self._admission, self._on_task)
+        facts = WorkerFacts(
+            worker_id=worker_id,
             runtime=runtime.name,
             task_types=tuple(sorted(task_types)),
             version=labelbus_version(),
-            on_task=self._on_task,
-            on_labels_changed=lambda: self._registration.changed(),
         )
-        self._registration = Registration(bus, worker_id, self._presence.entry, heartbeat_s=settings.heartbeat_s)
-        self._tasks: asyncio.TaskGroup
-        self._holder: LabelHolder
-        self._runner: TaskRunner
-        self._left = False
+        self._reporter = StateReporter(bus, facts, self._admission, cache)
+        self._registration = Registration(bus, worker_id, self._reporter.entry, heartbeat_s=settings.heartbeat_s)
+        self._holder = LabelHolder(
+            cache, runtime, self._tasks, on_load=tokens.forget, on_change=self._on_labels_changed
+        )
+        self._runner = TaskRunner(
+            worker_id,
+            task_types,
+            self._admission,
+            self._holder,
+            runtime,
+            tokens,
+            limits=Limits(max_texts=settings.max_texts, max_text_chars=settings.max_text_chars),
+            max_output_bytes=self._max_output_bytes,
+            log_completed=log_completed,
+        )
+        runtime.on_labels_lost(self._holder.lost)
+        self._has_left = False
         self.malformed = 0
 
     async def run(self, stopping: asyncio.Event, ready: asyncio.Event) -> None:
@@ -93,92 +91,66 @@ class WorkerService:
 
         Raises `RuntimeUnavailableError` if the runtime does not start.
         """
-        self._runtime.on_labels_lost(lambda labels: self._holder.lost(labels))
         try:
-            if not await self._start_runtime(stopping):
+            if not await start_runtime(self._runtime, stopping):
                 return
-            async with asyncio.TaskGroup() as self._tasks:
-                self._holder = LabelHolder(
-                    self._cache,
-                    self._runtime,
-                    self._tasks,
-                    on_load=self._tokens.forget,
-                    on_change=self._presence.labels_changed,
-                )
-                self._runner = TaskRunner(
-                    self._worker_id,
-                    self._task_types,
-                    self._holder,
-                    self._runtime,
-                    self._tokens,
-                    slots=self._settings.slots,
-                    limits=Limits(max_texts=self._settings.max_texts, max_text_chars=self._settings.max_text_chars),
-                    max_output_bytes=lambda: self._bus.max_payload_bytes - RESULT_OVERHEAD_BYTES,
-                    log_completed=self._log_completed,
-                )
-                subjects = self._bus.subjects  # heard before it is seen: who finds the key may send at once
-                direct = await self._bus.nc.subscribe(subjects.task(self._worker_id), cb=self._on_task)
-                pings = [
-                    await self._bus.nc.subscribe(subject, cb=self._on_ping)
-                    for subject in (subjects.ping(self._worker_id), subjects.ping_any)
-                ]
-                conversions = await self._bus.nc.subscribe(subjects.convert_event("*"), cb=self._on_conversion)
-                await self._bus.settle()
-                presence = self._tasks.create_task(self._presence.run(), name="presence")
-                registration = self._tasks.create_task(self._registration.run(), name="registration")
-                registered = self._tasks.create_task(self._registration.registered(), name="registered")
-                registered.add_done_callback(lambda done: None if done.cancelled() else ready.set())
-                await stopping.wait()
-                registered.cancel()
-                await self._bus.leave(conversions)
-                await self._drain()
-                await end(registration, presence)
-                self._left = True  # what it said of itself after its key is gone would bring it back
-                for subscription in pings:
-                    await self._bus.leave(subscription)
-                await self._registration.remove()
-                await self._bus.leave(direct)
+            async with self._tasks:
+                await self._serve_until(stopping, ready)
         finally:
-            await self._give_up()  # what was left, if anything here failed
+            await self._in_flight.cancel()  # those that are left if anything here failed
+            self._log.flush()
             await self._runtime.stop()
 
-    async def _start_runtime(self, stopping: asyncio.Event) -> bool:
-        """False if it was told to stop first: a Triton that does not come up may take a minute to say so."""
-        starting = asyncio.create_task(self._runtime.start(), name="runtime start")
-        told = asyncio.create_task(stopping.wait(), name="told to stop")
-        try:
-            await asyncio.wait((starting, told), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            told.cancel()
-            if not starting.done():
-                starting.cancel()
-                await asyncio.wait((starting,))
-        if starting.cancelled():
-            return False
-        starting.result()
-        return True
+    async def _serve_until(self, stopping: asyncio.Event, ready: asyncio.Event) -> None:
+        bus, subjects = self._bus, self._bus.subjects
+        # Subscribed before it is registered: a dispatcher that sees the entry may send at once.
+        direct = await bus.subscribe(subjects.task(self._worker_id), self._on_task)
+        pings = [
+            await bus.subscribe(subjects.ping(self._worker_id), self._on_ping),
+            await bus.subscribe(subjects.ping_any, self._on_ping),
+        ]
+        conversions = await bus.subscribe(subjects.convert_event("*"), self._on_conversion)
+        await bus.settle()
+        background = [
+            self._tasks.create_task(self._group.run(), name="queue group"),
+            self._tasks.create_task(self._reporter.run(), name="state reports"),
+            self._tasks.create_task(self._registration.run(), name="registration"),
+            self._tasks.create_task(LoopWatch().run(), name="loop watch"),
+        ]
+        registered = self._tasks.create_task(self._registration.registered(), name="registered")
+        registered.add_done_callback(lambda done: None if done.cancelled() else ready.set())
+        await stopping.wait()
+        registered.cancel()
+        await bus.leave(conversions)
+        await self._drain()
+        await end(*background)
+        self._has_left = True  # from here on its state would bring the worker back at the dispatchers
+        for subscription in pings:
+            await bus.leave(subscription)
+        await self._registration.remove()
+        await bus.leave(direct)
 
     async def _drain(self) -> None:
-        """Take nothing more, and let what runs finish; what does not finish in time is answered all the same."""
-        await self._presence.drain()
-        logger.bind(running=len(self._serving)).info("draining")
+        """Take nothing more and let tasks finish; those that do not finish in time are cancelled, and answer that."""
+        self._admission.drain()
+        self._on_labels_changed()
+        await self._group.leave()
+        await self._reporter.publish()
+        logger.bind(running=len(self._in_flight)).info("draining")
         try:
-            async with asyncio.timeout(self._settings.drain_s):
-                await self._idle.wait()
+            async with asyncio.timeout(self._drain_s):
+                await self._in_flight.idle()
         except TimeoutError:
-            logger.bind(running=len(self._serving)).error("drain time is over; unfinished tasks are cancelled")
+            logger.bind(running=len(self._in_flight)).error("drain time is over; unfinished tasks are cancelled")
             self._holder.close()
-            await self._give_up()
+            await self._in_flight.cancel()
 
-    async def _give_up(self) -> None:
-        """Cancel the tasks that are served; each answers that it was."""
-        under_way = [serving.task for serving in self._serving.values()]
-        for task in under_way:
-            task.cancel()
-        await asyncio.gather(*under_way, return_exceptions=True)
+    def _on_labels_changed(self) -> None:
+        self._reporter.changed(IDLE_INTERVAL_S)
+        self._registration.changed()
 
     async def _on_conversion(self, msg: Msg) -> None:
-        """A model was converted anew: what is held of it is of yesterday."""
+        """Have a label that was converted again loaded again."""
         try:
             progress = decode_progress(msg.data)
             if progress.stage == "done":
@@ -187,10 +159,8 @@ class WorkerService:
             self._ignore(msg, exc)
 
     async def _on_ping(self, msg: Msg) -> None:
-        asker = _sender(msg.reply)
-        replies = [serving.reply for serving in self._serving.values()]
-        owed = tuple(reply.rpartition(".")[2] for reply in replies if _sender(reply) == asker)
-        await self._send(msg, encode_state(msgspec.structs.replace(self._presence.state(), owed=owed)))
+        owed = self._in_flight.owed_to(sender_of(msg.reply))
+        await self._answer(msg, encode_state(msgspec.structs.replace(self._reporter.state(), owed=owed)))
 
     async def _on_task(self, msg: Msg) -> None:
         try:
@@ -198,50 +168,57 @@ class WorkerService:
         except MalformedError as exc:
             self._ignore(msg, exc)
             return
-        if self._presence.draining or self._presence.occupied >= self._settings.slots + self._settings.window:
+        admission = self._admission
+        if not admission.is_open:
             busy = Result(task_id=task.task_id, worker_id=self._worker_id, status=Status.BUSY, attempt=task.attempt)
-            await self._send(msg, self._payload(busy))
+            await self._answer(msg, self._payload(busy))
             return
-        self._presence.took()
-        self._idle.clear()
-        # Owned by what it is entered in, not by the task group: its end is seen to there, at half the price.
-        self._taken += 1
-        serve = self._serve(self._taken, task, msg, time.monotonic())
-        self._serving[self._taken] = Serving(self._loop.create_task(serve, name=task.task_id), msg.reply)
+        admission.take()
+        if admission.is_full:
+            self._group.update()
+        self._reporter.changed(STATE_INTERVAL_S)
+        serve = self._serve(task, msg, time.monotonic())
+        self._in_flight.begin(serve, name=task.task_id, reply=msg.reply)
 
-    def _ignore(self, msg: Msg, exc: LabelbusError) -> None:
-        self.malformed += 1
-        logger.bind(subject=msg.subject, reason=reason(exc), malformed=self.malformed).warning("message ignored")
-
-    async def _serve(self, number: int, task: Task, msg: Msg, arrived: float) -> None:
-        """Run one task and answer it."""
+    async def _serve(self, task: Task, msg: Msg, arrived: float) -> None:
+        """Run one task and answer it. The slot is free before the answer is sent, which tells so."""
         try:
-            result = await self._runner.run(task, _sender(msg.reply), arrived)
-            self._presence.answered()
-            await self._send(msg, self._payload(result))
+            try:
+                result = await self._runner.run(task, sender_of(msg.reply), arrived)
+            finally:
+                self._release()
+            await self._answer(msg, self._payload(result))
         finally:
-            del self._serving[number]  # not before it is sent: what is neither owed nor answered counts as lost
-            if not self._serving:
-                self._idle.set()
+            self._in_flight.end()  # not before: a task that is neither owed nor answered counts as lost
+
+    def _release(self) -> None:
+        was_full = self._admission.is_full
+        self._admission.answered()
+        if was_full:
+            self._group.update()
+        # With a window the slots may still be taken, and yet another task be welcome: tell it at once in any case.
+        self._reporter.changed(IDLE_INTERVAL_S if was_full else STATE_INTERVAL_S)
+
+    def _max_output_bytes(self) -> int:
+        return self._bus.max_payload_bytes - RESULT_OVERHEAD_BYTES
 
     def _payload(self, result: Result) -> bytes:
-        """The result with the worker's state as of now, unless it has left: then it is no worker any more."""
-        state = None if self._left else self._presence.state()
+        """Return the result with the worker's state as of now, or without it once the worker has left."""
+        state = None if self._has_left else self._reporter.state()
         payload = encode_result(msgspec.structs.replace(result, state=state))
         if len(payload) > self._bus.max_payload_bytes:  # so many labels that the state leaves no room
             payload = encode_result(result)
         return payload
 
-    async def _send(self, msg: Msg, payload: bytes) -> None:
+    def _ignore(self, msg: Msg, exc: LabelbusError) -> None:
+        self.malformed += 1
+        self._log.warning("message ignored", subject=msg.subject, reason=reason(exc), malformed=self.malformed)
+
+    async def _answer(self, msg: Msg, payload: bytes) -> None:
         if not msg.reply:
-            logger.bind(subject=msg.subject).warning("nobody to answer: the message had no reply subject")
+            self._log.warning("message without a reply subject not answered", subject=msg.subject)
             return
         try:
-            await self._bus.nc.publish(msg.reply, payload)
-        except nats.errors.Error as exc:
+            await self._bus.publish(msg.reply, payload)
+        except LabelbusError as exc:
             logger.bind(subject=msg.reply, bytes=len(payload), reason=reason(exc)).error("answer not sent")
-
-
-def _sender(reply: str) -> str:
-    """Who sent it: the reply subject without its last token, which counts assignments."""
-    return reply.rpartition(".")[0]

@@ -11,7 +11,7 @@ import msgspec
 from bench.sim.pool import Call, Job, SimWorker
 from bench.sim.workload import Request, Workload
 from dispatcher.router import Outcome, WorkerView
-from worker.presence import IDLE_INTERVAL_S, STATE_INTERVAL_S
+from worker.report import IDLE_INTERVAL_S, STATE_INTERVAL_S
 
 
 class Dispatcher(Protocol):

@@ -14,8 +14,8 @@ from nats.js.kv import KeyValue
 from bus.codec import decode_result, decode_state, encode_task
 from bus.connection import Bus
 from bus.messages import Result, Status, Task, WorkerState
+from worker.completed import Completed
 from worker.handlers import embed_texts, infer, sample_task
-from worker.runner import Completed
 from worker.runtimes.protocol import LabelsLost
 from worker.runtimes.simulated import SimulatedRuntime
 from worker.service import WorkerService

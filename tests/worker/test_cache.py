@@ -27,6 +27,8 @@ class CacheMachine(RuleBasedStateMachine):
         self.expired: set[int] = set()
         """Stays whose files have changed."""
         self.dropping: set[str] = set()
+        self.closed: set[int] = set()
+        """Stays that are to have no new users for now."""
 
     @initialize(capacity=st.integers(1, 4))
     def start(self, capacity: int) -> None:
@@ -43,6 +45,7 @@ class CacheMachine(RuleBasedStateMachine):
             case Hit(lease):
                 assert was is not None
                 assert lease not in self.expired, "used although its files have changed"
+                assert lease not in self.closed, "used although it is closed"
                 assert label in self.memory
                 assert lease == self.lease_of[label]
                 assert lease in self.ready
@@ -59,15 +62,17 @@ class CacheMachine(RuleBasedStateMachine):
                     assert room
                     self.memory.add(label)
                 else:
-                    assert not room, "given up without need"
-                    assert evict in free, "given up while in use"
+                    assert not room, "evicted without need"
+                    assert evict in free, "evicted while in use"
                     assert evict == (hint if hint in free else cheapest)
                 self.pending[label] = evict
                 self.lease_of[label] = lease
                 self.used(label, lease)
             case Full():
-                unloading = was is not None and (was.state is State.UNLOADING or was.lease in self.expired)
-                assert unloading or (was is None and not room and not free)
+                barred = was is not None and (
+                    was.state is State.UNLOADING or was.lease in self.expired or was.lease in self.closed
+                )
+                assert barred or (was is None and not room and not free)
 
     def value(self, label: str) -> tuple[float, float]:
         held = self.cache.held(label)
@@ -96,29 +101,43 @@ class CacheMachine(RuleBasedStateMachine):
         label = data.draw(st.sampled_from(sorted(name for name, evict in self.pending.items() if evict)))
         evict = self.pending.pop(label)
         assert evict is not None
-        self.dropped_if(evict, self.cache.kept(evict))
+        self.cache.kept(evict)
+        self.drop_expired()
         self.cache.load_failed(label)
         lease = self.lease_of[label]
         self.leases = [used for used in self.leases if used != (label, lease)]
         self.users[lease] = 0
 
-    def dropped_if(self, label: str, must: bool) -> None:
-        held = self.cache.held(label)
-        assert must is (held is not None and held.state is State.UNLOADING and label not in self.pending.values())
-        if must:
-            assert held is not None
-            assert held.lease in self.expired
-            assert held.users == 0
-            self.dropping.add(label)
+    def drop_expired(self) -> None:
+        ready = [held for label in self.cache.labels(State.READY) if (held := self.cache.held(label))]
+        due = {held.label for held in ready if held.lease in self.expired and not held.users}
+        assert set(self.cache.drop_expired()) == due
+        assert due <= set(self.cache.labels(State.UNLOADING))
+        self.dropping |= due
 
     @rule(label=LABELS)
     def expire(self, label: str) -> None:
         held = self.cache.held(label)
         if held is not None:
             self.expired.add(held.lease)
-        must = self.cache.expire(label)
-        if must:
-            self.dropped_if(label, must)
+        self.cache.expire(label)
+        assert held is None or label in self.cache.expired
+        self.drop_expired()
+
+    @rule(hint=LABELS | st.just(""))
+    def close(self, hint: str) -> None:
+        barred = self.expired | self.closed
+        ready = [held for label in self.cache.labels(State.READY) if (held := self.cache.held(label))]
+        free = [held.label for held in ready if held.lease not in barred]
+        closed = self.cache.close(self.now, hint=hint)
+        assert closed == (hint if hint in free else min(free, key=self.value, default=""))
+        if closed:
+            self.closed.add(self.lease_of[closed])
+
+    @rule(label=LABELS)
+    def reopen(self, label: str) -> None:
+        self.cache.reopen(label)
+        self.closed.discard(self.lease_of.get(label, 0))
 
     @precondition(lambda self: self.dropping)
     @rule(data=st.data())
@@ -149,18 +168,19 @@ class CacheMachine(RuleBasedStateMachine):
         label, lease = used = data.draw(st.sampled_from([use for use in self.leases if use[1] in self.ready]))
         self.leases.remove(used)
         self.users[lease] -= 1
-        held = self.cache.held(label)
-        must = self.cache.release(label, lease)
-        assert must is (held is not None and held.lease == lease and lease in self.expired and held.users == 0)
-        if must:
-            self.dropped_if(label, must)
+        self.cache.release(label, lease)
+        self.drop_expired()
 
     @rule(label=LABELS)
     def forget(self, label: str) -> None:
         was_ready = label in self.cache.labels(State.READY)
-        assert self.cache.forget(label) is was_ready
+        before = self.cache.labels(*State)
+        self.cache.forget(label)
         if was_ready:
             self.memory.discard(label)
+            assert self.cache.held(label) is None
+        else:
+            assert self.cache.labels(*State) == before
 
     @invariant()
     def memory_is_bounded(self) -> None:
@@ -224,6 +244,32 @@ def test_a_use_counts_for_less_as_time_passes():
     assert acquired.evict == "old"
 
 
+def test_a_hit_is_only_for_a_label_that_is_ready():
+    cache = LabelCache(2)
+    assert cache.hit(0.0, "a") is None
+    loading = cache.acquire(0.0, "a")
+    assert isinstance(loading, Load)
+    assert cache.hit(0.0, "a") is None
+    cache.loaded(0.0, "a", 10)
+    assert cache.hit(1.0, "a") == Hit(loading.lease)
+    held = cache.held("a")
+    assert held is not None
+    assert held.users == 2
+    cache.expire("a")
+    assert cache.hit(1.0, "a") is None
+
+
+def test_a_closed_label_gets_no_new_users_until_it_is_opened_again():
+    cache = holding(2, a=(1, 100), b=(9, 100))
+    assert isinstance(cache.acquire(200.0, "a"), Hit)
+    assert cache.close(200.0) == "a", "the cheapest to lose, although it is in use"
+    assert (cache.hit(200.0, "a"), cache.acquire(200.0, "a")) == (None, Full())
+    assert (cache.close(200.0), cache.close(200.0)) == ("b", ""), "one after the other, and no more than there are"
+    cache.reopen("a")
+    assert isinstance(cache.acquire(200.0, "a"), Hit)
+    cache.reopen("unheard of")
+
+
 def test_a_proposal_in_use_is_not_followed():
     cache = holding(2, a=(1, 100), b=(9, 100))
     assert isinstance(cache.acquire(200.0, "a"), Hit)
@@ -232,12 +278,12 @@ def test_a_proposal_in_use_is_not_followed():
     assert acquired.evict == "b"
 
 
-def test_a_label_lost_in_use_and_taken_up_again_is_not_released_by_its_first_user():
+def test_a_label_lost_in_use_and_loaded_again_is_not_released_by_its_first_user():
     cache = LabelCache(1)
     first = cache.acquire(0.0, "a")
     assert isinstance(first, Load)
     cache.loaded(0.0, "a", 10)
-    assert cache.forget("a")
+    cache.forget("a")
     second = cache.acquire(1.0, "a")
     assert isinstance(second, Load)
     cache.loaded(1.0, "a", 10)

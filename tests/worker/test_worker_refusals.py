@@ -28,7 +28,7 @@ async def test_garbage_is_counted_and_the_worker_works_on(worker):
     assert (await worker.send()).status is Status.OK
     await worker.ping()
     await poll(lambda: truth(worker.service.malformed == 4 * len(GARBAGE)))
-    assert worker.service._presence.occupied == 0
+    assert worker.service._admission.taken == 0
 
 
 async def test_a_task_without_a_reply_subject_is_run_and_its_slot_comes_back(worker):
@@ -45,7 +45,7 @@ async def test_a_task_without_a_reply_subject_is_run_and_its_slot_comes_back(wor
     [
         ("unheard_of", {}, "unknown_task_type", "no handler for unheard_of; it has embed_texts, infer"),
         ("sample_task", {"sleep_ms": -1}, "bad_parameters", "$.sleep_ms"),
-        ("sample_task", {"sleep": 1}, "bad_parameters", "unknown field"),
+        ("sample_task", {"busy_ms": "long"}, "bad_parameters", "$.busy_ms"),
         ("sample_task", [], "bad_parameters", "got `array`"),
         ("misbehave", "raise", "worker_failed", "the handler is wrong"),
         ("misbehave", "exit", "worker_failed", "misbehave failed: 3"),
@@ -121,7 +121,7 @@ async def test_a_worker_whose_state_leaves_no_room_still_answers(make_worker):
         if sum(map(len, (await worker.ping()).labels)) > 25_000:
             break
     room = worker.bus.max_payload_bytes - 17_000
-    worker.service._task_types["fill"] = filler(room)
+    worker.service._runner._task_types["fill"] = filler(room)
     result = await worker.send(kind="fill", label=f"{'long-name-of-a-tenant/' * 8}0")
     assert len(result.output) > room
     assert result.state is None

@@ -8,6 +8,7 @@ import orjson
 from msgspec import Meta
 
 from bus.errors import BadParametersError, WorkerError
+from worker.non_finite import has_null
 from worker.runtimes.protocol import Tensors
 from worker.tasks import TaskContext, task_type
 from worker.tokens import in_order
@@ -16,14 +17,14 @@ OUTPUT: Final = "sentence_embedding"
 
 
 class EmbedTexts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The texts; how many and how long they may be is the worker's setting."""
+    """Texts to embed; the worker's settings limit their number and their lengths."""
 
     texts: Annotated[list[str], Meta(min_length=1)]
 
 
 @task_type("embed_texts")
 async def embed_texts(context: TaskContext, parameters: EmbedTexts) -> bytes:
-    """`{"embeddings": [[...], ...], "dim": 384}`, in the order of the texts; each is truncated as its model says."""
+    """Return `{"embeddings": [[...], ...], "dim": 384}` in the order of the texts, each truncated as the model says."""
     check_texts(parameters.texts, max_texts=context.limits.max_texts, max_chars=context.limits.max_text_chars)
     batches = await context.tokens.encode(context.label, parameters.texts)
     outputs = []
@@ -31,11 +32,14 @@ async def embed_texts(context: TaskContext, parameters: EmbedTexts) -> bytes:
         tensors = await context.runtime.run(context.label, batch.inputs, timeout_s=context.timeout_s)
         outputs.append(_embedding(context.label, tensors))
     embeddings = in_order(batches, outputs)
-    return orjson.dumps({"embeddings": embeddings, "dim": embeddings.shape[1]}, option=orjson.OPT_SERIALIZE_NUMPY)
+    output = orjson.dumps({"embeddings": embeddings, "dim": embeddings.shape[1]}, option=orjson.OPT_SERIALIZE_NUMPY)
+    if has_null(output):
+        raise _not_finite(context.label, embeddings)
+    return output
 
 
 def check_texts(texts: list[str], *, max_texts: int, max_chars: int) -> None:
-    """Nothing, or `BadParametersError` if there are too many texts or one is too long."""
+    """Raise `BadParametersError` if there are too many texts or one is too long."""
     if len(texts) > max_texts:
         raise BadParametersError(f"{len(texts):,} texts in one task; at most {max_texts:,} go: send them in parts")
     for index, text in enumerate(texts):
@@ -50,3 +54,11 @@ def _embedding(label: str, tensors: Tensors) -> "np.ndarray[Any, np.dtype[Any]]"
     if found is None or found.ndim != 2:
         raise WorkerError(f"{label} is no embedding model: no two-dimensional output {OUTPUT}; use infer")
     return found
+
+
+def _not_finite(label: str, embeddings: "np.ndarray[Any, np.dtype[Any]]") -> WorkerError:
+    row, column = np.argwhere(~np.isfinite(embeddings))[0]
+    return WorkerError(
+        f"{label} computed {embeddings[row, column]} for text {row}, at `$.embeddings[{row}][{column}]`: the model is "
+        "broken, or the text is out of its range"
+    )

@@ -8,8 +8,9 @@ import numpy as np
 import orjson
 from msgspec import Meta
 
-from bus.errors import BadParametersError
+from bus.errors import BadParametersError, WorkerError
 from bus.names import model_name
+from worker.non_finite import has_null
 from worker.runtimes.protocol import Tensors
 from worker.tasks import TaskContext, task_type
 
@@ -31,7 +32,7 @@ DATATYPES: Final = {
 """KServe v2 "Tensor Data Types" that have a numpy counterpart."""
 
 _ACCEPTED: Final[dict[str, set[type]]] = {"b": {bool}, "i": {int}, "u": {int}, "f": {int, float}}
-"""Which values in JSON do for which kind of tensor. By their types: numpy makes floats of large unsigned integers."""
+"""JSON types accepted by kind of tensor; numpy itself would turn large unsigned integers into floats."""
 
 _NAMES: Final = {np.dtype(kind): name for name, kind in DATATYPES.items()}
 
@@ -46,7 +47,7 @@ class Tensor(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RequestedOutput(msgspec.Struct, frozen=True, kw_only=True):
-    """An output that is wanted; without any, all are returned."""
+    """An output to return; if none is requested, all are returned."""
 
     name: str
 
@@ -69,14 +70,17 @@ async def infer(context: TaskContext, parameters: Infer) -> bytes:
     for name in wanted:
         if name not in results:
             raise BadParametersError(f"the model has no output {name}; it has {', '.join(sorted(results))}")
-    return orjson.dumps(
-        {"model_name": model_name(context.label), "outputs": [from_array(name, results[name]) for name in wanted]},
-        option=orjson.OPT_SERIALIZE_NUMPY,
+    outputs = [from_array(name, results[name]) for name in wanted]
+    output = orjson.dumps(
+        {"model_name": model_name(context.label), "outputs": outputs}, option=orjson.OPT_SERIALIZE_NUMPY
     )
+    if has_null(output):  # in a text, in a name, or for a number that JSON has not
+        _check_finite(context.label, outputs)
+    return output
 
 
 def to_array(tensor: Tensor) -> "np.ndarray[Any, np.dtype[Any]]":
-    """The tensor as an array of its shape and type; `BadParametersError` if its data do not fit them."""
+    """Return the tensor as an array of its shape and type; `BadParametersError` if its data do not fit them."""
     kind = DATATYPES.get(tensor.datatype)
     if kind is None:
         raise BadParametersError(f"{tensor.name}: datatype {tensor.datatype} is none of {', '.join(DATATYPES)}")
@@ -110,7 +114,7 @@ def _numbers(tensor: Tensor, data: list[Any], dtype: "np.dtype[Any]") -> "np.nda
 
 
 def from_array(name: str, array: "np.ndarray[Any, np.dtype[Any]]") -> dict[str, Any]:
-    """An array as KServe v2 writes it, data flat."""
+    """Return an array as a KServe v2 tensor with flat data."""
     flat: Any = np.ascontiguousarray(array).reshape(-1)
     datatype = _NAMES.get(array.dtype, "BYTES")
     if datatype == "BYTES":
@@ -118,3 +122,15 @@ def from_array(name: str, array: "np.ndarray[Any, np.dtype[Any]]") -> dict[str, 
     elif datatype == "FP16":
         flat = flat.astype(np.float32)
     return {"name": name, "shape": list(array.shape), "datatype": datatype, "data": flat}
+
+
+def _check_finite(label: str, outputs: list[dict[str, Any]]) -> None:
+    """Raise a `WorkerError` with the path of the first NaN or infinity among the outputs."""
+    for index, output in enumerate(outputs):
+        data = output["data"]
+        if output["datatype"] in ("FP16", "FP32", "FP64") and not (finite := np.isfinite(data)).all():
+            place = int(np.argmin(finite))
+            raise WorkerError(
+                f"{label} computed {data[place]} in its output {output['name']}, at "
+                f"`$.outputs[{index}].data[{place}]`, and JSON has no such number"
+            )
