@@ -1,7 +1,7 @@
 """Running workers, and entries of a model repository made with `onnx.helper`: real graphs, no torch."""
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import pytest
+from loguru import logger
 from onnx import TensorProto, helper, numpy_helper
 
 from bus.connection import Bus, connect
@@ -179,3 +180,27 @@ async def make_worker(bus: Bus, settings: BusSettings) -> AsyncIterator[MakeWork
 async def worker(make_worker: MakeWorker) -> Worker:
     made: Worker = await make_worker()
     return made
+
+
+class Logged:
+    """The fields of the records that were logged, by event."""
+
+    def __init__(self) -> None:
+        self._records: list[tuple[str, dict[str, Any]]] = []
+
+    def sink(self, message: Any) -> None:
+        self._records.append((message.record["message"], dict(message.record["extra"])))
+
+    def of(self, event: str) -> list[dict[str, Any]]:
+        return [fields for logged, fields in self._records if logged == event]
+
+    async def has(self, event: str) -> bool:
+        return bool(self.of(event))
+
+
+@pytest.fixture
+def logged() -> Iterator[Logged]:
+    made = Logged()
+    sink = logger.add(made.sink, level="DEBUG")
+    yield made
+    logger.remove(sink)
