@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
+from bus.subjects import ReplyAddress
+
 
 class TasksInFlight:
     """Owns the asyncio tasks that serve tasks: each from `begin` until it calls `end` when its answer is sent.
@@ -13,15 +15,15 @@ class TasksInFlight:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._replies: dict[asyncio.Task[Any] | None, str] = {}
+        self._replies: dict[asyncio.Task[Any] | None, ReplyAddress] = {}
         self._idle = asyncio.Event()
         self._idle.set()
 
     def __len__(self) -> int:
         return len(self._replies)
 
-    def begin(self, serve: Coroutine[Any, Any, None], *, name: str, reply: str) -> None:
-        """Run `serve`, which answers a task on the subject `reply`."""
+    def begin(self, serve: Coroutine[Any, Any, None], *, name: str, reply: ReplyAddress) -> None:
+        """Run `serve`, which answers a task at the address `reply`."""
         self._idle.clear()
         self._replies[self._loop.create_task(serve, name=name)] = reply
 
@@ -33,8 +35,7 @@ class TasksInFlight:
 
     def owed_to(self, sender: str) -> tuple[str, ...]:
         """Return the last tokens of the reply subjects of this sender's tasks."""
-        split = (reply.rpartition(".") for reply in self._replies.values())
-        return tuple(token for owner, _, token in split if owner == sender)
+        return tuple(reply.token for reply in self._replies.values() if reply.sender == sender)
 
     async def idle(self) -> None:
         """Return when there is none."""
@@ -46,8 +47,3 @@ class TasksInFlight:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def sender_of(reply: str) -> str:
-    """Return who sent a task, by its reply subject: all but the last token, which is the assignment's id."""
-    return reply.rpartition(".")[0]

@@ -16,13 +16,14 @@ from bus.messages import Result, Status, Task
 from bus.names import normalise_label
 from bus.owned import end
 from bus.registry import Registration
+from bus.subjects import ReplyAddress, reply_address
 from bus.version import labelbus_version
 from worker.admission import Admission
 from worker.cache import LabelCache
 from worker.completed import Completed
 from worker.group import GroupMembership
 from worker.holder import LabelHolder
-from worker.in_flight import TasksInFlight, sender_of
+from worker.in_flight import TasksInFlight
 from worker.loop_watch import LoopWatch
 from worker.report import IDLE_INTERVAL_S, STATE_INTERVAL_S, StateReporter, WorkerFacts
 from worker.runner import TaskRunner
@@ -159,7 +160,7 @@ class WorkerService:
             self._ignore(msg, exc)
 
     async def _on_ping(self, msg: Msg) -> None:
-        owed = self._in_flight.owed_to(sender_of(msg.reply))
+        owed = self._in_flight.owed_to(reply_address(msg.reply).sender)
         await self._answer(msg, encode_state(msgspec.structs.replace(self._reporter.state(), owed=owed)))
 
     async def _on_task(self, msg: Msg) -> None:
@@ -177,14 +178,15 @@ class WorkerService:
         if admission.is_full:
             self._group.update()
         self._reporter.changed(STATE_INTERVAL_S)
-        serve = self._serve(task, msg, time.monotonic())
-        self._in_flight.begin(serve, name=task.task_id, reply=msg.reply)
+        reply = reply_address(msg.reply)
+        serve = self._serve(task, msg, reply, time.monotonic())
+        self._in_flight.begin(serve, name=task.task_id, reply=reply)
 
-    async def _serve(self, task: Task, msg: Msg, arrived: float) -> None:
+    async def _serve(self, task: Task, msg: Msg, reply: ReplyAddress, arrived: float) -> None:
         """Run one task and answer it. The slot is free before the answer is sent, which tells so."""
         try:
             try:
-                result = await self._runner.run(task, sender_of(msg.reply), arrived)
+                result = await self._runner.run(task, reply.sender, arrived)
             finally:
                 self._release()
             await self._answer(msg, self._payload(result))

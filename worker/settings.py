@@ -6,17 +6,16 @@ from typing import Annotated, Final
 
 from msgspec import Meta
 
-from bus.errors import InvalidInputError
 from bus.names import check_worker_id
 from bus.registry import DEFAULT_HEARTBEAT_S
 from worker.runtimes.settings import RuntimeSettings
 
 MAX_CAPACITY: Final = 1_000
-"""What goes into a registry entry and, as the worker's state, with each answer."""
+"""Bound of the labels in a registry entry and in the state that goes with each answer."""
 
 
 class WorkerSettings(RuntimeSettings, frozen=True, kw_only=True):
-    """One worker: its name, how much it holds and does at once, and its runtime."""
+    """One worker: its name, the labels it holds and the tasks it runs at once, and its runtime."""
 
     worker_id: Annotated[str, Meta(description="Name on the bus; made from host and process when empty.")] = ""
     capacity: Annotated[int, Meta(description="Labels held at once.", ge=1, le=MAX_CAPACITY)] = 2
@@ -34,13 +33,9 @@ class WorkerSettings(RuntimeSettings, frozen=True, kw_only=True):
     handlers: Annotated[tuple[str, ...], Meta(description="Module with task types of one's own; may be repeated.")] = ()
 
     def __post_init__(self) -> None:
+        # More slots than capacity are fine: tasks of one label share it, and a task without room holds no label.
         if self.worker_id:
             check_worker_id(self.worker_id)
-        if self.capacity < self.slots:
-            raise InvalidInputError(
-                f"capacity {self.capacity} is less than slots {self.slots}: tasks of different labels could never all "
-                "run; raise --capacity or lower --slots"
-            )
 
     @property
     def id(self) -> str:
@@ -49,6 +44,6 @@ class WorkerSettings(RuntimeSettings, frozen=True, kw_only=True):
 
 
 def default_id() -> str:
-    """Host name and process id, as far as they fit."""
+    """Return host name and process id, as far as they fit."""
     host = "".join(c if c.isascii() and c.isalnum() else "-" for c in socket.gethostname()).strip("-") or "worker"
     return f"{host[:48]}-{os.getpid()}"

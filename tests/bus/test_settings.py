@@ -28,7 +28,6 @@ def test_a_prefix_that_is_no_subject_is_refused(prefix):
         (BusSettings, {"log_level": "LOUD"}, "--log-level"),
         (BusSettings, {"log_format": "xml"}, "--log-format"),
         (BusSettings, {"nats_connect_timeout_s": 0}, "--nats-connect-timeout-s"),
-        (WorkerSettings, {"capacity": 1, "slots": 2}, "capacity 1 is less than slots 2"),
         (WorkerSettings, {"capacity": 0}, "--capacity"),
         (WorkerSettings, {"runtime": "magic"}, "--runtime"),
         (WorkerSettings, {"worker_id": "any"}, "cannot be a worker"),

@@ -44,7 +44,6 @@ REFUSED: dict[str, tuple[Object, str]] = {
         {"worker": {"runtime": "onnx"}, "triton": {"gpu": {"enabled": True}}},
         "needs worker.runtime=triton",
     ),
-    "more slots than labels": ({"worker": {"settings": {"capacity": 1, "slots": 2}}}, "capacity is less than slots"),
     "a converter that cannot write": (
         {"models": {"persistence": {"existingClaim": "models", "accessMode": "ReadOnlyMany"}}},
         "set converter.enabled=false",

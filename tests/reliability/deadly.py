@@ -1,7 +1,8 @@
-"""Task types for `--handlers`: one that kills its worker, and one that counts its runs in a file."""
+"""Task types for `--handlers`: some kill their worker, one blocks its event loop; those with a file note their runs."""
 
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,22 @@ async def die(context: TaskContext, parameters: dict[str, Any]) -> None:
 @task_type("count_and_die_once")
 async def count_and_die_once(context: TaskContext, parameters: dict[str, Any]) -> dict[str, int]:
     """Note this run, and take the worker along on the first one."""
-    notes = Path(parameters["file"])
-    with notes.open("a") as file:  # noqa: ASYNC230  # one line, before the process ends
-        file.write(f"{context.task_id}\n")
-    runs = notes.read_text().count(context.task_id)
+    runs = _note_run(context.task_id, Path(parameters["file"]))
     if runs == 1:
         os.kill(os.getpid(), signal.SIGKILL)
     return {"runs": runs}
+
+
+@task_type("count_and_block_once")
+async def count_and_block_once(context: TaskContext, parameters: dict[str, Any]) -> dict[str, int]:
+    """Note this run, and block the event loop for so many seconds on the first one."""
+    runs = _note_run(context.task_id, Path(parameters["file"]))
+    if runs == 1:
+        time.sleep(parameters["seconds"])  # noqa: ASYNC251  # the fault that is tested
+    return {"runs": runs}
+
+
+def _note_run(task_id: str, notes: Path) -> int:
+    with notes.open("a") as file:
+        file.write(f"{task_id}\n")
+    return notes.read_text().count(task_id)

@@ -61,6 +61,38 @@ async def test_a_worker_that_hangs_loses_its_tasks_and_takes_part_again_when_it_
     figures["worker hung: noticed within s"] = took
 
 
+async def test_a_handler_that_blocks_its_worker_for_ten_seconds_is_run_elsewhere_and_the_worker_comes_back(
+    pool, tmp_path, figures
+):
+    for name in ("w1", "w2"):
+        await pool.worker(name, *HANDLERS)
+    await pool.dispatcher()
+    await pool.ready()
+    began = time.monotonic()
+    answer = await pool.gateway.run_task(
+        "acme/a",
+        task_type="count_and_block_once",
+        task_id="slow",
+        parameters={"file": str(tmp_path / "runs"), "seconds": 10},
+    )
+    figures["handler blocks for 10 s: answered from elsewhere within s"] = time.monotonic() - began
+    assert (answer.status, answer.json()) == (200, {"runs": 2})
+    (blocked,) = {"w1", "w2"} - {answer.headers["labelbus-worker"]}
+    figures["handler blocks for 10 s: worker back within s"] = await pool.until_workers("w1", "w2")
+    await pool.until_said("d1", "late result dropped")
+    await pool.until_said(blocked, "event loop blocked")
+    (record,) = pool.said(blocked, "event loop blocked")
+    assert record["fields"]["blocked_s"] > 8
+    assert "deadly.py" in record["fields"]["code"]
+
+    async def used_again() -> bool:
+        sent = [pool.gateway.run_task(label, parameters={"sleep_ms": 20}) for label in ("acme/b", "acme/c", "acme/d")]
+        return blocked in {answer.headers["labelbus-worker"] for answer in await asyncio.gather(*sent)}
+
+    await pool.until(used_again)
+    assert (tmp_path / "runs").read_text().split() == ["slow", "slow"]
+
+
 async def test_a_task_that_may_not_be_retried_runs_once_and_its_error_names_the_worker(pool, tmp_path):
     for name in ("w1", "w2"):
         await pool.worker(name, *HANDLERS)

@@ -261,7 +261,37 @@ async def test_who_finds_everything_in_use_waits_for_the_first_to_end(make_bench
     await a.end()
 
 
-async def test_a_label_that_is_being_given_up_is_loaded_again_afterwards(make_bench):
+async def test_a_label_that_is_always_in_use_makes_room_for_one_that_has_waited_long(make_bench, monkeypatch):
+    monkeypatch.setattr("worker.holder.ROOM_PATIENCE_S", 0.05)
+    bench = make_bench(1)
+    current = bench.user("a")
+    await current.holds()
+    third = bench.user("c", done())
+    while not third.task.done():
+        following = bench.user("a")  # it comes before the other goes: without more, there is never room
+        await settled()
+        await current.end()
+        current = following
+    assert (await third.end()).evicted == "a"
+    assert (await current.end()).evicted == "c"
+
+
+async def test_a_label_that_was_closed_for_a_task_that_is_gone_is_used_again(make_bench, monkeypatch):
+    monkeypatch.setattr("worker.holder.ROOM_PATIENCE_S", 0.0)
+    bench = make_bench(1)
+    user = bench.user("a")
+    await user.holds()
+    third = bench.user("c")
+    await settled()
+    waiting = bench.user("a")
+    await settled()
+    assert not waiting.holding.is_set(), "closed for the third"
+    third.task.cancel()
+    await waiting.holds()
+    await asyncio.gather(user.end(), waiting.end())
+
+
+async def test_a_label_that_is_being_unloaded_is_loaded_again_afterwards(make_bench):
     bench = make_bench(1)
     await bench.use_once("a")
     bench.runtime.unload_gate.clear()

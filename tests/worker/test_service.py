@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 
@@ -42,6 +43,32 @@ async def test_a_label_is_given_up_for_another_when_there_is_no_room(make_worker
     assert result.evicted_label == "a"
     assert result.state is not None
     assert result.state.labels == ("b",)
+
+
+async def test_more_slots_than_capacity_run_many_tasks_of_few_labels_at_once(make_worker):
+    worker = await make_worker(slots=64, capacity=2, window=0)
+    running = [worker.begin(f"t{number}", "ab"[number % 2]) for number in range(64)]
+    for _ in running:
+        await worker.entered()
+    worker.gate.open.set()
+    results = await asyncio.wait_for(asyncio.gather(*running), DEADLINE_S)
+    assert {result.status for result in results} == {Status.OK}
+    assert sorted(worker.runtime.loads) == ["a", "b"]
+
+
+async def test_tasks_of_more_labels_than_fit_all_end_while_every_slot_is_asked_for(make_worker):
+    worker = await make_worker(slots=8, capacity=2, window=4)
+    busy = {"sleep_ms": 5}
+
+    async def insist(number: int) -> Any:
+        while (
+            result := await worker.send(f"t{number}", label="abcde"[number % 5], parameters=busy)
+        ).status is Status.BUSY:
+            pass
+        return result.status
+
+    async with asyncio.timeout(DEADLINE_S):
+        assert set(await asyncio.gather(*(insist(number) for number in range(60)))) == {Status.OK}
 
 
 async def test_the_dispatchers_proposal_is_followed(worker):

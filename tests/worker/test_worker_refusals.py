@@ -31,6 +31,20 @@ async def test_garbage_is_counted_and_the_worker_works_on(worker):
     assert worker.service._admission.taken == 0
 
 
+async def test_garbage_is_logged_at_most_once_a_second_with_a_count(worker, logged):
+    subject = worker.bus.subjects.task("w")
+    began = time.monotonic()
+    for _ in range(2_000):
+        await worker.bus.publish(subject, b"\xff", reply="nobody.listens")
+    await poll(lambda: truth(worker.service.malformed == 2_000))
+    assert (await worker.send()).status is Status.OK
+    worker.stopping.set()
+    await asyncio.wait_for(worker.running, DEADLINE_S)
+    lines = logged.of("message ignored")
+    assert sum(1 + line["left_out"] for line in lines) == 2_000
+    assert len(lines) <= 2 + (time.monotonic() - began)
+
+
 async def test_a_task_without_a_reply_subject_is_run_and_its_slot_comes_back(worker):
     await worker.bus.nc.publish(
         worker.bus.subjects.task("w"), encode_task(Task(task_id="t", task_type="wait", label="a", parameters=b"{}"))
