@@ -14,20 +14,18 @@ class BrokenWorkers:
 
     def __init__(self, router: Router[Any]) -> None:
         self._router = router
-        self._logged: set[str] = set()
-
-    def __contains__(self, worker_id: str) -> bool:
-        return worker_id in self._logged
+        self.worker_ids: Final[set[str]] = set()
 
     def update(self) -> None:
         """Log each worker that is broken since the last call, and each that has answered a task since."""
         broken = set(self._router.broken_workers())
-        for worker_id in sorted(broken - self._logged):
+        for worker_id in sorted(broken - self.worker_ids):
             logger.bind(worker=worker_id, reason=REASON).warning("worker broken")
-        for worker_id in sorted(self._logged - broken):
+        for worker_id in sorted(self.worker_ids - broken):
             logger.bind(worker=worker_id).info("worker no longer broken")
-        self._logged = broken
+        self.worker_ids.clear()
+        self.worker_ids.update(broken)
 
     def remove(self, worker_id: str) -> None:
         """Forget a worker that is gone."""
-        self._logged.discard(worker_id)
+        self.worker_ids.discard(worker_id)

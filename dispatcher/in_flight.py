@@ -30,7 +30,7 @@ class InFlightRequest(msgspec.Struct):
 
     @property
     def is_over(self) -> bool:
-        """Whether the request has its answer, or its client went away."""
+        """True if the request has its answer, or if its client went away."""
         return self.future.done()
 
     def answer(self, answer: TaskAnswer) -> None:

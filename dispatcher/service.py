@@ -85,7 +85,7 @@ class DispatcherService:
 
     @property
     def registry_synced(self) -> bool:
-        """Whether the registry has been read for the first time."""
+        """True once the registry has been read for the first time."""
         return self.watch.is_synced
 
     async def run_task(self, request: TaskRequest) -> TaskAnswer:
@@ -165,7 +165,7 @@ class DispatcherService:
             worker_id=result.worker_id,
         )
         finished = self.router.finished(self._loop.time(), assignment_id, outcome)
-        if result.worker_id in self._broken:
+        if result.worker_id in self._broken.worker_ids:
             self._broken.update()
         if finished.assignment is None:
             self.counters.late += 1

@@ -29,7 +29,7 @@ DEADLINE_S = 30
 
 
 class Runtime(SimulatedRuntime):
-    """Knows every label but those called unknown or broken."""
+    """A simulated runtime that fails for labels whose names begin with `unknown` or `broken`."""
 
     async def load(self, label: str) -> None:
         if label.startswith("unknown"):
@@ -40,7 +40,7 @@ class Runtime(SimulatedRuntime):
 
 
 class Gate:
-    """Task types that wait until they are let go, and others that misbehave."""
+    """Task types of the tests: `wait` (until `open` is set), `misbehave` and `echo`."""
 
     def __init__(self) -> None:
         self.open = asyncio.Event()
@@ -74,7 +74,7 @@ class Gate:
 
 
 class Worker:
-    """A worker of this process with a connection of its own, which can be cut."""
+    """A worker in this process with a connection of its own, which can be cut."""
 
     def __init__(self, own: Bus, settings: WorkerSettings, gate: Gate) -> None:
         self.bus = own
@@ -91,7 +91,7 @@ class Worker:
         await asyncio.wait_for(asyncio.gather(self.running, return_exceptions=True), DEADLINE_S)
 
     async def die(self) -> None:
-        """As SIGKILL does it: the connection breaks, nothing is said."""
+        """Break the connection without a word, as SIGKILL does."""
         await self.bus.nc.close()
 
 
@@ -142,7 +142,7 @@ class Gateway:
         return asyncio.create_task(self.run(task_type, label, **fields))
 
     async def problem(self, response: httpx.Response, status: int, code: str) -> dict[str, Any]:
-        """The problem details, checked for being some."""
+        """Return the problem details of the response, once their form is checked."""
         assert response.status_code == status, response.text
         assert response.headers["content-type"] == "application/problem+json"
         problem: dict[str, Any] = response.json()
@@ -188,7 +188,7 @@ async def pool(gateway: Gateway) -> Gateway:
 
 @pytest.fixture
 def log_records() -> Iterator[list[Any]]:
-    """What is logged during the test, as loguru has it."""
+    """Loguru's records of what is logged during the test."""
     records: list[Any] = []
     sink = logger.add(lambda message: records.append(message.record), level="DEBUG")
     yield records
@@ -196,14 +196,14 @@ def log_records() -> Iterator[list[Any]]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Returns when the condition holds; for what nobody tells."""
+    """Return when the condition holds; for conditions without an event."""
     async with asyncio.timeout(DEADLINE_S):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 
 def component(bus: Bus, settings: DispatcherSettings) -> Component:
-    """A dispatcher's frame on this connection; its records stay in the buffer."""
+    """Return a component on this connection whose log records stay in the buffer."""
     shipper = LogShipper(bus, component="dispatcher", component_id=settings.id)
     quick_log = QuickLog(settings, component="dispatcher", component_id=settings.id, shipper=shipper)
     return Component(bus, settings.id, shipper, quick_log)

@@ -1,4 +1,4 @@
-"""What a task leaves behind goes when it ends: a circle of references would wait for the garbage collector."""
+"""Memory of ended tasks: none is held by a reference cycle, which would wait for the garbage collector."""
 
 import asyncio
 import gc
@@ -12,7 +12,7 @@ OURS = ("bus.", "dispatcher.", "worker.")
 
 @pytest.fixture
 def collector():
-    """Finds circles when it is asked to, and keeps them for us to see."""
+    """The garbage collector, which runs only when it is asked to and keeps the cycles that it finds."""
     gc.collect()
     gc.disable()
     gc.set_debug(gc.DEBUG_SAVEALL)
@@ -22,7 +22,7 @@ def collector():
     gc.enable()
 
 
-def circles() -> list[str]:
+def cycles() -> list[str]:
     gc.collect()
     found = sorted({type(it).__qualname__ for it in gc.garbage if type(it).__module__.startswith(OURS)})
     gc.garbage.clear()
@@ -34,7 +34,7 @@ async def test_a_task_leaves_nothing_for_the_garbage_collector(make_gateway, col
     pool = await make_gateway()
     await pool.add_worker(capacity=1)
     await asyncio.gather(*(pool.run(label=label) for label in labels))
-    circles()  # what earlier tests left, and what a first task does once
+    cycles()  # what earlier tests left, and what a first task does once
     answers = await asyncio.gather(*(pool.run(label=label) for label in labels * 5))
     assert {answer.status_code for answer in answers} == {200}
-    assert circles() == []
+    assert cycles() == []

@@ -1,4 +1,4 @@
-"""Messages on the bus that nobody should have sent."""
+"""Messages on the bus that are malformed, late, or claim the impossible."""
 
 import json
 from typing import Any
@@ -66,7 +66,7 @@ async def test_garbage_logs_a_line_a_second_with_a_count_and_not_a_line_a_messag
 
 
 @pytest.mark.parametrize(("retry", "runs"), [(True, 3), (False, 1)])
-async def test_an_answer_that_cannot_be_read_is_tried_again_and_then_told_at_once(pool, monkeypatch, retry, runs):
+async def test_a_task_whose_answer_cannot_be_decoded_is_tried_again_and_then_fails(pool, monkeypatch, retry, runs):
     service = pool.workers["w1"].service
     sent = []
 
@@ -110,7 +110,7 @@ async def test_a_late_result_is_dropped_and_counted(pool):
     assert (await running).json() == {"task": "t"}
 
 
-async def test_a_result_for_an_earlier_life_of_the_dispatcher_meets_no_task_of_this_one(make_gateway):
+async def test_a_result_for_an_earlier_process_of_the_dispatcher_meets_no_task_of_this_one(make_gateway):
     first = await make_gateway()
     await first.add_worker()
     running = first.begin(task_id="old")
@@ -126,7 +126,7 @@ async def test_a_result_for_an_earlier_life_of_the_dispatcher_meets_no_task_of_t
     await until(lambda: second.service.counters.late == 1)
 
 
-async def test_what_nats_does_not_take_is_503_and_costs_no_slot(pool, monkeypatch):
+async def test_a_task_that_cannot_be_published_is_503_and_costs_no_slot(pool, monkeypatch):
     import nats.errors
 
     publish = pool.component.bus.nc.publish

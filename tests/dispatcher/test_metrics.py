@@ -33,7 +33,7 @@ def value(series: Series, name: str, **labels: str) -> float:
 
 
 async def until_metric(gateway: Gateway, name: str, wanted: float, **labels: str) -> Series:
-    """The first scrape with this value; for what nobody tells."""
+    """Return the first scrape with this value."""
     async with asyncio.timeout(30):
         while value(series := await scrape(gateway), name, **labels) != wanted:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
@@ -61,7 +61,7 @@ async def test_the_text_is_of_the_format_that_every_scraper_reads(pool):
             assert all(sample.name.endswith("_total") for sample in family.samples)
 
 
-async def test_a_dispatcher_alone_has_counted_nothing_and_says_so(gateway):
+async def test_a_dispatcher_alone_has_counted_nothing_and_shows_it(gateway):
     series = await scrape(gateway)
     assert value(series, "tasks_waiting") == value(series, "tasks_in_flight") == value(series, "workers") == 0
     assert outcomes(series) == {}
@@ -107,7 +107,7 @@ async def test_every_task_ends_in_one_outcome_and_what_went_wrong_is_counted(poo
     await until_metric(pool, "tasks_total", 1, outcome="cancelled")
     async with asyncio.timeout(30):
         while not value(series := await scrape(pool), "tasks_total", outcome="expired"):
-            # On a slow machine the deadline may have passed before the task is one; that is refused, and not counted.
+            # On a slow machine the deadline may pass before the task is submitted: such a task is refused, not counted.
             await pool.problem(await pool.run("wait", deadline_ms=now_ms() + 200), 504, "deadline_passed")
     assert outcomes(series) == {"answered": 1, "failed": 1, "rejected": 1, "cancelled": 1, "expired": 1}
     assert value(series, "tasks_submitted_total") == 5
@@ -135,7 +135,7 @@ async def test_workers_are_shown_as_the_registry_has_them_and_only_while_they_ar
     assert {dict(labels)["worker"] for name, labels in series if name.startswith("labelbus_worker_")} == {"w2"}
 
 
-async def test_a_large_pool_is_told_of_as_a_whole(gateway, monkeypatch):
+async def test_a_large_pool_is_shown_as_a_whole(gateway, monkeypatch):
     monkeypatch.setattr("dispatcher.metrics.MOST_WORKERS", 1)
     await gateway.add_worker("w1", slots=2)
     assert value(await scrape(gateway), "worker_slots", worker="w1") == 2

@@ -1,4 +1,4 @@
-"""Nobody there, too many, too late, gone: what a task's client hears."""
+"""Answers to clients whose task cannot run: no worker, queue full, deadline passed, worker lost."""
 
 import time
 from typing import Any
@@ -11,7 +11,7 @@ from tests.dispatcher.conftest import Gateway, until
 pytestmark = pytest.mark.nats
 
 
-# ── nobody, too many, too late, gone ──
+# ── no worker, queue full, deadline passed, worker lost ──
 
 
 async def test_without_a_worker_the_answer_is_503_at_once(gateway):

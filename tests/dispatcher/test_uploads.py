@@ -1,4 +1,4 @@
-"""POST /upload-model, in front of a converter that the test plays."""
+"""POST /upload-model, with a converter that is played by the test."""
 
 import asyncio
 from typing import Any
@@ -41,7 +41,7 @@ async def test_an_upload_that_the_converter_refuses_has_its_status(gateway, code
     assert problem["detail"] == "because"
 
 
-async def test_a_converter_that_speaks_nonsense_is_not_the_clients_fault(gateway):
+async def test_a_converter_whose_answer_cannot_be_decoded_is_not_the_clients_fault(gateway):
     await converter(gateway, b"\xff\xff")
     await gateway.problem(await upload(gateway), 502, "worker_failed")
 

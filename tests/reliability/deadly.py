@@ -17,7 +17,7 @@ async def die(context: TaskContext, parameters: dict[str, Any]) -> None:
 
 @task_type("count_and_die_once")
 async def count_and_die_once(context: TaskContext, parameters: dict[str, Any]) -> dict[str, int]:
-    """Note this run, and take the worker along on the first one."""
+    """Note this run in the file, and kill the worker if it is the task's first."""
     runs = _note_run(context.task_id, Path(parameters["file"]))
     if runs == 1:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Real processes on a NATS of their own: what is killed, stopped and restarted in these tests."""
+"""Pools of real processes on a NATS of their own, to be killed, stopped and restarted."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Part(StackProcess):
-    """A process that tests may harm."""
+    """A component's process, which tests may kill or stop."""
 
     def send(self, how: signal.Signals) -> None:
         """Send a signal to the component itself."""
@@ -32,17 +32,17 @@ class Part(StackProcess):
         os.kill(self.pid, how)
 
     async def kill(self) -> None:
-        """SIGKILL, and wait until the process is gone."""
+        """Send SIGKILL, and wait until the process is gone."""
         self.send(signal.SIGKILL)
         await self.ended()
 
     async def ended(self) -> int:
-        """The exit status, once it ends by itself."""
+        """Wait until the process ends by itself; return the exit status."""
         async with asyncio.timeout(DEADLINE_S):
             return await super().ended()
 
     def rss_mb(self) -> float:
-        """Memory in use."""
+        """Return the memory in use."""
         return float(psutil.Process(self.pid).memory_info().rss) / 2**20
 
     def open_files(self) -> int:
@@ -61,12 +61,12 @@ class Pool:
         self.logs = folder / "logs"
 
     async def worker(self, name: str, *flags: str, runtime: str = "simulated", **env: str) -> Part:
-        """A worker, not awaited."""
+        """Start a worker without waiting until it is ready."""
         defaults = ("--runtime", runtime, "--simulated-load-ms", "30", "--capacity", "4", "--slots", "2")
         return await self._start(name, "worker", "--worker-id", name, *defaults, *flags, **env)
 
     async def dispatcher(self, name: str = "d1", *flags: str) -> Part:
-        """A dispatcher, not awaited; `gateway` speaks to it."""
+        """Start a dispatcher without waiting until it is ready, and a client of it in `gateways`."""
         (port,) = free_ports((0, ""))
         self.gateways[name] = Gateway(port)
         return await self._start(name, "dispatcher", "--dispatcher-id", name, "--http-port", str(port), *flags)
@@ -75,12 +75,12 @@ class Pool:
         return await self._start("logsink", "logsink", "--log-folder", str(self.logs))
 
     async def converter(self, name: str, repository: Path, *flags: str) -> Part:
-        """A converter, not awaited."""
+        """Start a converter without waiting until it is ready."""
         folders = ("--model-repository", str(repository), "--allow-folder", str(self.folder / "models"))
         return await self._start(name, "converter", "--converter-id", name, *folders, *flags)
 
     async def ready(self) -> None:
-        """Returns when every part is, and every dispatcher knows every worker."""
+        """Return when every part is ready and every dispatcher knows every worker."""
         await asyncio.gather(*(part.ready(DEADLINE_S) for part in self.parts.values()))
         workers = {name for name, part in self.parts.items() if name.startswith("w")}
         for gateway in self.gateways.values():
@@ -97,7 +97,7 @@ class Pool:
         return set((await self.gateway.call("GET", "/workers")).json()["workers"])
 
     async def until(self, condition: Callable[[], Awaitable[bool]], *, deadline_s: float = DEADLINE_S) -> float:
-        """Seconds until it was so."""
+        """Wait until the condition holds; return the seconds that it took."""
         began = time.monotonic()
         async with asyncio.timeout(deadline_s):
             while True:
@@ -109,7 +109,7 @@ class Pool:
                 await asyncio.sleep(0.02)
 
     async def until_workers(self, *names: str) -> float:
-        """Seconds until the gateway knows exactly these."""
+        """Wait until the gateway knows exactly these workers; return the seconds that it took."""
 
         async def so() -> bool:
             return await self.workers() == set(names)
@@ -117,7 +117,7 @@ class Pool:
         return await self.until(so)
 
     async def until_said(self, part: str, event: str, *, times: int = 1) -> None:
-        """Returns when the component has logged this."""
+        """Return when the component has logged this event so many times."""
 
         async def said() -> bool:
             return len(self.said(part, event)) >= times
@@ -125,7 +125,7 @@ class Pool:
         await self.until(said)
 
     def said(self, part: str, event: str) -> list[dict[str, Any]]:
-        """The log records of a component with this event, from its stderr."""
+        """Return the log records of a component with this event, from its stderr."""
         lines = self.parts[part].output.read_text().splitlines()
         records = [json.loads(line) for line in lines if line.startswith("{")]
         return [record for record in records if record["event"].startswith(event)]
@@ -156,7 +156,7 @@ class Pool:
 async def under_load(
     pool: Pool, fault: Callable[[], Awaitable[None]], *, rate: float = 25.0, sleep_ms: float = 40.0, **more: Any
 ) -> list[Outcome]:
-    """The outcomes of a load that ran before, during and after the fault."""
+    """Run a load before, during and after the fault; return its outcomes."""
     load = Load(list(pool.gateways.values()), LABELS, rate=rate, sleep_ms=sleep_ms, **more)
     running = asyncio.create_task(load.run())
 
@@ -175,7 +175,7 @@ async def under_load(
 
 
 def all_right(outcomes: list[Outcome]) -> bool:
-    """True if every task was answered, and with its own answer."""
+    """Assert that every task was answered, and with its own answer; return True."""
     bad = [outcome for outcome in outcomes if not (outcome.answered and outcome.right)]
     assert bad == [], f"{len(bad)} of {len(outcomes)}: {bad[:5]}"
     return True

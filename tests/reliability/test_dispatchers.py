@@ -1,4 +1,4 @@
-"""Dispatchers that are killed, told to stop, and asked for more than the pool can do."""
+"""Dispatchers that are killed, stopped, and overloaded."""
 
 import asyncio
 import signal

@@ -1,4 +1,4 @@
-"""The gateway by its own OpenAPI document, and every subject and key by real messages with some bytes changed."""
+"""Fuzzing: the gateway by its own OpenAPI document, subjects and keys by real messages with some bytes changed."""
 
 import asyncio
 import sys
@@ -53,7 +53,7 @@ async def test_by_its_openapi_document_the_gateway_has_no_undocumented_answer_an
 
 @st.composite
 def changed(draw: st.DrawFn, message: bytes) -> bytes:
-    """The message with some of its bytes changed, left out, said twice or made up."""
+    """Return the message with some of its bytes changed, left out, repeated or made up."""
     data = bytearray(message)
     for _ in range(draw(st.integers(1, 4))):
         at = draw(st.integers(0, len(data)))
@@ -72,7 +72,7 @@ def changed(draw: st.DrawFn, message: bytes) -> bytes:
 
 
 def drawn(strategy: st.SearchStrategy[Any], count: int = MESSAGES) -> list[Any]:
-    """The same values each time."""
+    """Return values that are the same in every run."""
     found = []
 
     @settings(

@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.nats, pytest.mark.e2e, pytest.mark.timeout(300)]
 
 
 def completed(pool):
-    """How often each task is in the log as completed, by its id."""
+    """Return the number of completions of each task in the log, by its id."""
     found: Counter[str] = Counter()
     for file in pool.logs.rglob("worker.*/*"):
         for line in file.read_text().split("\n")[:-1]:  # the last one may be being written

@@ -99,7 +99,7 @@ async def test_workers_are_not_taken_to_hang_when_it_is_nats_that_is_silent(pool
 
 
 async def test_what_was_on_the_wire_when_nats_died_is_found_and_run_again(pool, figures):
-    """Killed again and again under a load that always has something on the wire."""
+    """NATS is killed several times under a load that always has something on the wire."""
     await small_pool(pool)
     load = Load([pool.gateway], LABELS, rate=150.0, sleep_ms=1.0, deadline_s=60.0)
     running = asyncio.create_task(load.run())
@@ -111,7 +111,7 @@ async def test_what_was_on_the_wire_when_nats_died_is_found_and_run_again(pool, 
     await pool.until(lambda: runs_tasks(pool))
     load.stop()
     outcomes = await running
-    # A task may be lost twice here, with two servers: then it says so and does not hang.
+    # A task may be lost twice here, with two servers: then it fails with an error and does not hang.
     assert [o for o in outcomes if not o.right] == []
     assert {o.code for o in outcomes if not o.answered} <= {"worker_failed"}
     assert len([o for o in outcomes if not o.answered]) <= 3

@@ -40,14 +40,14 @@ def kill_all(pool, worker, name):
 
 
 @pytest.mark.parametrize("what", ["tritonserver", "triton_python_b"])
-async def test_a_killed_triton_or_model_process_is_started_anew_and_tasks_are_answered(
+async def test_a_killed_triton_or_model_process_is_started_again_and_tasks_are_answered(
     pool, repository, triton_files, figures, what
 ):
     await triton_pool(pool, repository, "w1")
     expected = (await infer(pool)).json()["outputs"][0]["data"]
     assert await labels(pool) == {"org/one": ["w1"]}
     assert kill_all(pool, "w1", what) > 0
-    if what == "tritonserver":  # nobody asks it anything: the registry tells the truth all the same
+    if what == "tritonserver":  # no task is sent to it: the registry tells the truth all the same
 
         async def lost():
             return await labels(pool) == {}

@@ -1,4 +1,4 @@
-"""Workers that are killed, that hang, and that are killed by what they run."""
+"""Workers that are killed, that hang, and that are killed by the task they run."""
 
 import asyncio
 import json
@@ -205,7 +205,7 @@ async def test_a_worker_that_comes_back_with_its_clock_set_back_is_believed_at_o
 
 
 def shift_clock(folder, minutes):
-    """For processes that are started with this folder on their PYTHONPATH."""
+    """Shift the clock of processes that are started with this folder on their PYTHONPATH."""
     (folder / "sitecustomize.py").write_text(
         "import time\n"
         f"shift = {minutes * 60}\n"
@@ -216,7 +216,7 @@ def shift_clock(folder, minutes):
 
 
 async def epoch_s(pool):
-    """When the worker began, by its own clock."""
+    """Return the time at which the worker began, by its own clock."""
     nc = await nats_py.connect(pool.nats.url)
     try:
         entry = await (await nc.jetstream().key_value("labels")).get("worker.w1")

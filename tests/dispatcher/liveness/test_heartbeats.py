@@ -1,4 +1,4 @@
-"""Which workers are to be pinged because their heartbeat is overdue."""
+"""Pings of workers whose heartbeat is overdue."""
 
 import itertools
 
@@ -9,13 +9,13 @@ LONG_S = 60.0
 
 
 def overdue_at(heartbeats, known, end, begin=0.0):
-    """When each worker is pinged, with a look every interval."""
+    """Return the times and workers of the pings, with a look every interval."""
     looks = int((end - begin) / CHECK_INTERVAL_S) + 1
     times = [begin + n * CHECK_INTERVAL_S for n in range(looks)]
     return [(now, worker) for now in times for worker in heartbeats.take_overdue(now, known)]
 
 
-def test_a_worker_that_writes_in_time_is_pinged_at_no_time():
+def test_a_worker_that_writes_in_time_is_never_pinged():
     heartbeats = Heartbeats()
     for second in range(100):
         heartbeats.record(float(second), "w", 2.0)

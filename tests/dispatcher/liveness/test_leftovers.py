@@ -1,4 +1,4 @@
-"""Workers that are not there, though the registry has an entry of them or a state was heard: no task finds them out."""
+"""Workers that are not there, though the registry has their entry or a state was heard, are dropped without a task."""
 
 import asyncio
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.nats
 
 
 async def leave_behind(gateway, worker_id, **fields):
-    """An entry without a TTL, as a restored backup or a tool of somebody else's has it."""
+    """Write an entry without a TTL, as a restored backup or another tool would."""
     entry = WorkerEntry(worker_id=worker_id, **fields)
     subject = gateway.bus.subjects.kv(gateway.bus.subjects.worker_key(worker_id))
     await gateway.bus.js.publish(subject, encode_entry(entry))
@@ -67,7 +67,7 @@ async def test_a_state_of_a_worker_that_is_not_there_is_forgotten_too(pool):
     await until_workers(pool, "w1")
 
 
-async def test_a_leftover_does_not_come_back_when_the_registry_is_read_again_but_a_worker_that_writes_does(
+async def test_a_leftover_does_not_come_back_when_the_registry_read_again_but_a_worker_that_writes_does(
     make_gateway, nats
 ):
     settings = own_bus(nats.url, "leftovers")
@@ -84,11 +84,11 @@ async def test_a_leftover_does_not_come_back_when_the_registry_is_read_again_but
         await until(lambda: gateway.component.bus.connected and own.connected)
         await leave_behind(gateway, "later")
 
-        def is_read_again() -> bool:
+        def read_again() -> bool:
             listed.extend(view.worker_id for view in gateway.service.router.workers())
             return "later" in listed
 
-        await until(is_read_again)
+        await until(read_again)
         assert "ghost" not in listed
         await leave_behind(gateway, "ghost")
         await until_workers(gateway, "ghost", "later")

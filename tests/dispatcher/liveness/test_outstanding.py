@@ -1,3 +1,5 @@
+"""Assignments without an answer: when a worker is pinged, hangs, or lost one."""
+
 import itertools
 
 import pytest
@@ -15,12 +17,12 @@ from dispatcher.liveness.outstanding import (
 
 
 def checks(outstanding: OutstandingAssignments, begin: float, end: float) -> list[tuple[float, object]]:
-    """What the rounds between two times say, with the time."""
+    """Return the items of the checks between two times, each with its time."""
     times = [begin + n * INTERVAL_S for n in range(1, int((end - begin) / INTERVAL_S) + 1)]
     return [(now, item) for now in times for item in outstanding.check(now)]
 
 
-def test_who_owes_nothing_is_left_alone():
+def test_a_worker_without_outstanding_assignments_is_not_pinged():
     outstanding = OutstandingAssignments()
     outstanding.add(0.0, 1, "w")
     outstanding.settle(1)
@@ -28,7 +30,7 @@ def test_who_owes_nothing_is_left_alone():
     assert checks(outstanding, 0.0, 20.0) == []
 
 
-def test_who_owes_and_is_silent_is_asked_and_then_hangs():
+def test_a_silent_worker_with_an_outstanding_assignment_is_pinged_and_then_hangs():
     outstanding = OutstandingAssignments()
     outstanding.add(0.0, 1, "w")
     said = checks(outstanding, 0.0, SILENCE_S + 2 * INTERVAL_S)
@@ -38,7 +40,7 @@ def test_who_owes_and_is_silent_is_asked_and_then_hangs():
     assert SILENCE_S < now <= SILENCE_S + INTERVAL_S + 1e-6
 
 
-def test_who_is_heard_of_does_not_hang_but_is_audited_when_it_owes_for_long():
+def test_a_worker_that_is_heard_does_not_hang_but_is_pinged_when_an_assignment_is_old():
     outstanding = OutstandingAssignments()
     outstanding.add(0.0, 1, "w")
     asked = []
@@ -73,21 +75,21 @@ def test_answers_that_come_together_count_as_one():
     assert outstanding.reconcile(9.0, "w", 8.9, set()) == []
 
 
-def test_a_task_named_again_after_a_miss_is_not_lost():
+def test_an_assignment_named_again_after_a_miss_is_not_lost():
     outstanding = OutstandingAssignments()
     outstanding.add(0.0, 1, "w")
-    for now, owed in ((1.0, set()), (2.0, {1}), (3.0, set())):
-        assert outstanding.reconcile(now, "w", now - 0.1, owed) == []
+    for now, held in ((1.0, set()), (2.0, {1}), (3.0, set())):
+        assert outstanding.reconcile(now, "w", now - 0.1, held) == []
 
 
-def test_what_was_sent_after_the_asking_is_not_missed():
+def test_an_assignment_sent_after_the_ping_is_not_missed():
     outstanding = OutstandingAssignments()
     outstanding.add(1.0, 1, "w")
     for now in (1.1, 1.2, 1.3):
         assert outstanding.reconcile(now, "w", 0.9, set()) == []
 
 
-def test_all_are_asked_for_tasks_of_the_queue_group_and_who_names_one_owes_it():
+def test_all_are_pinged_for_tasks_of_the_queue_group_and_the_worker_that_names_one_has_it():
     outstanding = OutstandingAssignments()
     outstanding.add(0.0, 1, ANY_WORKER)
     assert outstanding.check(INTERVAL_S) == [Ping(ANY_WORKER)]
@@ -111,7 +113,7 @@ def test_a_task_of_the_queue_group_that_nobody_names_is_lost():
     assert not outstanding
 
 
-def test_those_sent_to_a_worker_that_is_gone_are_not_named_since_the_router_knows_them():
+def test_assignments_sent_to_a_worker_that_is_gone_are_not_returned_since_the_router_knows_them():
     outstanding = OutstandingAssignments()
     outstanding.add(0.0, 1, "w")
     assert outstanding.remove_worker("w") == []
@@ -120,7 +122,7 @@ def test_those_sent_to_a_worker_that_is_gone_are_not_named_since_the_router_know
 
 
 @pytest.mark.parametrize("worker", ["w", ANY_WORKER])
-def test_silence_does_not_count_while_nobody_can_be_heard(worker):
+def test_silence_does_not_count_while_no_worker_can_be_heard(worker):
     outstanding = OutstandingAssignments()
     outstanding.add(0.0, 1, worker)
     for n in range(1, 60):

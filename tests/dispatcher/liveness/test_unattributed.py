@@ -1,4 +1,4 @@
-"""Tasks of the queue group: who has them is found out, and if that is a worker that was killed, within a second."""
+"""Tasks of the queue group: the worker that has one is found, within a second if it was killed."""
 
 import heapq
 import itertools
@@ -23,7 +23,7 @@ NOBODY = "nobody"
 
 
 class Pool:
-    """Workers that answer a ping after a while, unless they are killed; nothing else is ever heard of them."""
+    """Workers that answer a ping after a delay, unless they are killed, and send nothing else."""
 
     def __init__(self, delays, *, strangers=()):
         self.outstanding = OutstandingAssignments()
@@ -40,20 +40,20 @@ class Pool:
         heapq.heappush(self._events, (when, next(self._count), what, arguments))
 
     def run(self, until):
-        self.at(0.05, self.round)
+        self.at(0.05, self.check)
         while self._events and self._events[0][0] <= until:
             now, _, what, arguments = heapq.heappop(self._events)
             what(now, *arguments)
 
-    def send(self, now, token, holder):
-        self.outstanding.add(now, token, ANY_WORKER)
+    def send(self, now, assignment_id, holder):
+        self.outstanding.add(now, assignment_id, ANY_WORKER)
         if holder in self.held:
-            self.held[holder].add(token)
+            self.held[holder].add(assignment_id)
 
     def kill(self, now, worker):
         self.held.pop(worker, None)
 
-    def round(self, now):
+    def check(self, now):
         for item in self.outstanding.check(now, lambda: self.known):
             match item:
                 case Ping(worker_id):
@@ -64,11 +64,11 @@ class Pool:
                     self.leave(now, worker_id)
                 case AssignmentLost():
                     self.lose(now, [item])
-        self.at(now + self.outstanding.interval_s, self.round)
+        self.at(now + self.outstanding.interval_s, self.check)
 
-    def answer(self, now, worker, asked_at):
+    def answer(self, now, worker, pinged_at):
         if worker in self.held:
-            self.lose(now, self.outstanding.reconcile(now, worker, asked_at, self.held[worker]))
+            self.lose(now, self.outstanding.reconcile(now, worker, pinged_at, self.held[worker]))
         elif worker not in self.gone:  # no responders
             self.leave(now, worker)
 
@@ -97,20 +97,20 @@ DELAYS = st.sampled_from([0.001, 0.05, 0.19])
 def test_what_a_living_worker_has_is_never_lost_and_what_a_killed_one_had_is_lost_soon(delays, tasks, kills):
     pool = Pool(delays)
     holders = dict(enumerate(tasks))
-    for token, (when, holder) in holders.items():
-        pool.at(when, pool.send, token, holder)
+    for assignment_id, (when, holder) in holders.items():
+        pool.at(when, pool.send, assignment_id, holder)
     for worker, when in kills.items():
         pool.at(when, pool.kill, worker)
     pool.run(until=3.0 + SILENCE_S / 2)
-    for token, (sent_at, holder) in holders.items():
+    for assignment_id, (sent_at, holder) in holders.items():
         dead_at = kills.get(holder, 0.0 if holder == NOBODY else None)
         if dead_at is None:
-            assert token not in pool.lost
+            assert assignment_id not in pool.lost
             continue
         if holder in kills and sent_at > kills[holder]:  # the queue group would not have chosen it
             continue
-        lost_at, worker = pool.lost[token]
-        # Others' deaths and slow answers hold up an asking; none of it as long as a hung worker takes.
+        lost_at, worker = pool.lost[assignment_id]
+        # Other deaths and slow answers delay a query, but never as long as a hung worker does.
         assert lost_at - max(sent_at, dead_at) < 2.0
         assert worker in {holder, ""} or worker in kills
 
@@ -159,12 +159,12 @@ def test_a_worker_that_hangs_holds_nothing_up_but_the_task_that_nobody_names():
 def test_tasks_that_are_answered_soon_cost_no_message():
     pool = Pool(dict.fromkeys(WORKERS, 0.002))
 
-    def burst(now, token):
-        pool.send(now, token, "w1")
-        pool.at(now + QUERY_AFTER_S / 2, lambda _, token=token: pool.outstanding.settle(token))
+    def burst(now, assignment_id):
+        pool.send(now, assignment_id, "w1")
+        pool.at(now + QUERY_AFTER_S / 2, lambda _, assignment_id=assignment_id: pool.outstanding.settle(assignment_id))
 
-    for token in range(200):
-        pool.at(1.0 + token * 0.005, burst, token)
+    for assignment_id in range(200):
+        pool.at(1.0 + assignment_id * 0.005, burst, assignment_id)
     pool.run(until=4.0)
     assert pool.asked == []
     assert not pool.outstanding
