@@ -10,6 +10,7 @@ import pytest
 from bus.connection import Bus, connect
 from bus.settings import BusSettings
 from tests import full, parallel
+from tests.minilm import ConvertedMinilm, convert_once
 from tests.nats_server import ContainerNats, LocalNats, NatsServer, why_no_containers
 
 IN_CONTAINERS = {"binary": (), "some": ("tests/bus/", "tests/logsink/"), "all": ("tests/",)}[
@@ -65,6 +66,12 @@ def shared_nats(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
     with contextlib.closing(server):
         server.start()
         yield server
+
+
+@pytest.fixture(scope="session")
+def minilm(tmp_path_factory: pytest.TempPathFactory) -> ConvertedMinilm:
+    """The real MiniLM as `labelbus convert` converts it: once a run, whatever the number of processes."""
+    return convert_once(tmp_path_factory)
 
 
 @pytest.fixture

