@@ -11,27 +11,31 @@ from bus.settings import BusSettings
 
 
 class DispatcherSettings(BusSettings, frozen=True, kw_only=True):
-    """One dispatcher: its gateway, its router, its limits."""
+    """Settings of one dispatcher: its gateway, its router, its limits."""
 
     dispatcher_id: Annotated[str, Meta(description="Name on the bus; made from the process when empty.")] = ""
     http_host: Annotated[str, Meta(description="Address that the gateway listens on.")] = "127.0.0.1"
     http_port: Annotated[int, Meta(description="Port of the gateway; 0: a free one.", ge=0, le=65535)] = 8080
     policy: Annotated[
         Literal["affinity", "random"],
-        Meta(description="affinity: to a worker that holds the label; random: to whoever is free."),
+        Meta(description="affinity: to a worker that holds the label; random: to any free worker."),
     ] = "affinity"
-    task_timeout_s: Annotated[float, Meta(description="Deadline of a task that names none.", gt=0)] = 60.0
-    max_timeout_s: Annotated[float, Meta(description="Longest deadline that a task may ask for.", gt=0)] = 3600.0
+    task_timeout_s: Annotated[float, Meta(description="Time until the deadline of a task that names none.", gt=0)] = (
+        60.0
+    )
+    max_timeout_s: Annotated[
+        float, Meta(description="Longest time until a deadline that a task may ask for.", gt=0)
+    ] = 3600.0
     max_body_bytes: Annotated[int, Meta(description="Largest request body.", ge=1024)] = 8 * 1024 * 1024
     max_waiting: Annotated[int, Meta(description="Tasks waiting for a worker, in all.", ge=1)] = 10_000
     max_waiting_per_label: Annotated[int, Meta(description="Tasks waiting for a worker, of one label.", ge=1)] = 2_000
     max_held_mb: Annotated[
-        float, Meta(description="Parameters of all tasks under way, waiting ones included, in MiB.", ge=1)
+        float, Meta(description="Parameters of all tasks in flight, waiting ones included, in MiB.", ge=1)
     ] = 512.0
-    convert_idle_s: Annotated[float, Meta(description="A conversion that is silent for so long is given up.", gt=0)] = (
-        60.0
-    )
-    drain_s: Annotated[float, Meta(description="How long to answer running requests after SIGTERM.", ge=0)] = 30.0
+    convert_idle_s: Annotated[
+        float, Meta(description="Silence of the converter after which a request to it fails.", gt=0)
+    ] = 60.0
+    drain_s: Annotated[float, Meta(description="Time to answer the requests in flight after SIGTERM.", ge=0)] = 30.0
     cpu_prof: Annotated[Path | None, Meta(description="Write a CPU profile (pstats) to this file at the end.")] = None
 
     def __post_init__(self) -> None:

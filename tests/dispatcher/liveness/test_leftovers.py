@@ -67,7 +67,7 @@ async def test_a_state_of_a_worker_that_is_not_there_is_forgotten_too(pool):
     await until_workers(pool, "w1")
 
 
-async def test_a_leftover_does_not_come_back_when_the_registry_read_again_but_a_worker_that_writes_does(
+async def test_a_leftover_does_not_come_back_when_the_registry_is_read_again_but_a_worker_that_writes_does(
     make_gateway, nats
 ):
     settings = own_bus(nats.url, "leftovers")
