@@ -1,4 +1,4 @@
-"""Semantic search in a few lines, against `just up`: python examples/search.py "what grows in a garden?"."""
+"""Semantic search against a running stack (`just up`): python examples/search.py "what grows in a garden?"."""
 
 import sys
 
@@ -14,7 +14,7 @@ TEXTS = [
 
 
 def similarity(one: list[float], other: list[float]) -> float:
-    """The cosine: embeddings have length 1."""
+    """Return the cosine of two embeddings, whose length is 1."""
     return sum(a * b for a, b in zip(one, other, strict=True))
 
 
