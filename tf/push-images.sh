@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Build the images of this commit and push them to the repositories that tf/cluster made: push-images.sh TAG.
-# What is there already stays: a tag in these repositories never changes what it names.
+# Images that are there already are skipped: a tag in these repositories is immutable.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

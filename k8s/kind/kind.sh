@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# labelbus on a kind cluster of its own: kind.sh start|stop|status|logs. Whatever context kubectl is set to, every
-# command here names its own, and nothing is done to a cluster whose nodes are not kind's on this machine.
+# labelbus on its own kind cluster: kind.sh start|stop|status|logs. Every command names its context, whatever context
+# kubectl is set to, and nothing is done to a cluster whose nodes are not kind's on this machine.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 

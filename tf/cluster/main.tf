@@ -1,9 +1,9 @@
-# An EKS cluster with what labelbus needs of AWS: nodes, image repositories, a shared model repository.
+# An EKS cluster and what labelbus needs from AWS: nodes, image repositories, a shared model repository.
 
 data "aws_availability_zones" "available" {
   state = "available"
 
-  # Local Zones take no EKS control plane.
+  # Local Zones cannot host an EKS control plane.
   filter {
     name   = "opt-in-status"
     values = ["opt-in-not-required"]
@@ -121,7 +121,7 @@ module "eks" {
   log_retention_days = var.log_retention_days
   kms_key_arn        = aws_kms_key.this.arn
 
-  # Nodes without a way out cannot join, and on the way down they must go before it does.
+  # Nodes need a route to the internet to join; on destroy they must be removed before it.
   depends_on = [module.network]
 }
 

@@ -28,7 +28,7 @@ variable "tags" {
 # ── network ──────────────────────────────────────────────────────────────────
 
 variable "vpc_cidr" {
-  description = "Private address range of the VPC. Every pod takes an address, so a /16 is none too large."
+  description = "Private address range of the VPC. Every pod takes an address, so a /16 is not too large."
   type        = string
   default     = "10.42.0.0/16"
 
@@ -39,7 +39,7 @@ variable "vpc_cidr" {
 
   validation {
     condition     = try(tonumber(split("/", var.vpc_cidr)[1]) >= 16 && tonumber(split("/", var.vpc_cidr)[1]) <= 20, false)
-    error_message = "vpc_cidr: a /16 to a /20; AWS takes nothing larger, and pods would run out of addresses in anything smaller."
+    error_message = "vpc_cidr: a /16 to a /20; AWS accepts nothing larger, and pods would run out of addresses in anything smaller."
   }
 }
 
@@ -66,7 +66,7 @@ variable "zones" {
 }
 
 variable "single_nat_gateway" {
-  description = "One NAT gateway for all zones. False puts one in each: dearer, and a zone's failure cuts off no other."
+  description = "One NAT gateway for all zones. False puts one in each: costs more, and the failure of a zone does not cut off the others."
   type        = bool
   default     = true
 }
@@ -113,7 +113,7 @@ variable "kubernetes_version" {
 }
 
 variable "cpu_nodes" {
-  description = "The node group that everything runs on which asks for no GPU."
+  description = "The node group for everything that asks for no GPU."
   type = object({
     instance_types = optional(list(string), ["m7i.xlarge"])
     capacity_type  = optional(string, "ON_DEMAND")
@@ -141,7 +141,7 @@ variable "cpu_nodes" {
 }
 
 variable "gpu_nodes" {
-  description = "A node group with NVIDIA GPUs for workers; null (the default) makes none. min_size 0 lets an autoscaler take it away."
+  description = "A node group with NVIDIA GPUs for workers; null (the default) makes none. min_size 0 lets an autoscaler remove its nodes."
   type = object({
     instance_types = optional(list(string), ["g6.xlarge"])
     capacity_type  = optional(string, "ON_DEMAND")
@@ -181,14 +181,14 @@ variable "log_retention_days" {
 
   validation {
     condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731], var.log_retention_days)
-    error_message = "log_retention_days: a number that CloudWatch knows, such as 30, 90 or 365."
+    error_message = "log_retention_days: a number that CloudWatch accepts, such as 30, 90 or 365."
   }
 }
 
 # ── what labelbus needs ──────────────────────────────────────────────────────
 
 variable "model_store" {
-  description = "Where the model repository lies. efs: the converter writes it in the cluster. s3: it is converted elsewhere and copied there, and the cluster only reads."
+  description = "Storage of the model repository. efs: the converter writes it in the cluster. s3: it is converted elsewhere and copied there, and the cluster only reads."
   type        = string
   default     = "efs"
 

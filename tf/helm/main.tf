@@ -1,5 +1,5 @@
-# The chart k8s/labelbus on the cluster that tf/cluster made: what the cluster knows (images, file system) becomes
-# values, everything else is in the chart's own values files.
+# The chart k8s/labelbus on the cluster of tf/cluster: the cluster's outputs (images, file system) become values,
+# everything else is in the chart's values files.
 
 locals {
   values_folder = "${path.module}/../../k8s/values"
@@ -26,7 +26,7 @@ locals {
     reclaimPolicy = "Retain"
   })])
 
-  # A bucket has no storage class: its volume is written down, and read only.
+  # A bucket has no storage class: its volume is declared here, read-only.
   s3_objects = tolist([
     yamlencode({
       apiVersion = "v1"
@@ -70,7 +70,7 @@ locals {
       } : {
       persistence = { storageClass = "", existingClaim = local.models_class }
     }
-    # Helm replaces lists: what eks.yaml has is named again.
+    # Helm replaces lists, so the entries of eks.yaml are repeated.
     extraObjects = concat(
       yamldecode(file("${local.values_folder}/eks.yaml")).extraObjects,
       local.efs ? local.efs_objects : local.s3_objects,
@@ -85,7 +85,7 @@ resource "helm_release" "labelbus" {
   chart             = "${path.module}/../../k8s/labelbus"
   dependency_update = true
   wait              = true
-  atomic            = true # a release that does not get ready is taken back
+  atomic            = true # a release that does not become ready is rolled back
   cleanup_on_fail   = true
   timeout           = var.timeout_s
   max_history       = 10

@@ -36,7 +36,7 @@ variable "cluster_certificate_authority" {
 
   validation {
     condition     = can(base64decode(var.cluster_certificate_authority))
-    error_message = "cluster_certificate_authority: base64, as tf/cluster puts it out."
+    error_message = "cluster_certificate_authority: base64, as tf/cluster outputs it."
   }
 }
 
@@ -51,7 +51,7 @@ variable "repository_urls" {
 }
 
 variable "model_store" {
-  description = "Where the models lie: kind efs with file_system_id, or kind s3 with bucket."
+  description = "Storage of the models: kind efs with file_system_id, or kind s3 with bucket."
   type = object({
     kind           = string
     file_system_id = optional(string, "")
@@ -75,7 +75,7 @@ variable "model_store" {
 }
 
 variable "gpu" {
-  description = "Workers run on the GPU nodes, a GPU each."
+  description = "Run workers on the GPU nodes, one GPU each."
   type        = bool
   default     = false
 }
@@ -104,7 +104,7 @@ variable "release_name" {
 }
 
 variable "namespace" {
-  description = "Namespace, made if it is not there."
+  description = "Namespace, created if missing."
   type        = string
   default     = "labelbus"
 

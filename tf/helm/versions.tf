@@ -9,7 +9,7 @@ terraform {
   }
 }
 
-# A token for each run: nothing that lasts is written down.
+# A token for each run: no lasting credential is stored.
 provider "helm" {
   kubernetes = {
     host                   = var.cluster_endpoint

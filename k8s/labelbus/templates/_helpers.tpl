@@ -21,7 +21,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{ include "labelbus.podLabels" . }}
 {{- end -}}
 
-{{/* Without the chart's version: a new chart alone is no reason to roll pods. */}}
+{{/* Without the chart's version: a new version of the chart alone does not roll pods. */}}
 {{- define "labelbus.podLabels" -}}
 {{ include "labelbus.selectorLabels" . }}
 app.kubernetes.io/version: {{ .root.Values.image.tag | default .root.Chart.AppVersion | trunc 63 | quote }}
@@ -43,7 +43,7 @@ labels:
 {{- with $registry }}{{ . }}/{{ end }}{{ $image.repository }}:{{ $image.tag | default .root.Values.image.tag | default .root.Chart.AppVersion }}
 {{- end -}}
 
-{{/* NATS: where it is, and the secret that it is entered with. */}}
+{{/* Address of NATS, and the secret with its user and password. */}}
 {{- define "labelbus.natsUrl" -}}
 {{- if .Values.nats.enabled -}}
 nats://{{ include "nats.fullname" .Subcharts.nats }}:4222
@@ -84,7 +84,7 @@ LABELBUS_{{ upper $name }}: {{ if kindIs "float64" $value }}{{ toJson $value | q
 {{ .metric }}{namespace="{{ .root.Release.Namespace }}",service="{{ include "labelbus.fullname" .root }}-dispatcher"{{ with .where }},{{ . }}{{ end }}}
 {{- end -}}
 
-{{/* One trigger of KEDA: a metric of all dispatchers, asked of Prometheus, or of each dispatcher. */}}
+{{/* A trigger of KEDA: a metric of all dispatchers, read from Prometheus or from each dispatcher. */}}
 {{- define "labelbus.kedaTrigger" -}}
 {{- $keda := .root.Values.worker.keda -}}
 {{- if $keda.prometheusUrl -}}
@@ -94,13 +94,13 @@ LABELBUS_{{ upper $name }}: {{ if kindIs "float64" $value }}{{ toJson $value | q
     serverAddress: {{ $keda.prometheusUrl | quote }}
     query: {{ .query | default (printf "%s(%s)" .over (include "labelbus.series" .)) | quote }}
     threshold: {{ .target | quote }}
-    # A query without an answer is no reason to take workers away.
+    # A query without an answer does not remove workers.
     ignoreNullValues: "false"
 {{- else -}}
 - type: metrics-api
   name: {{ .name }}
   metadata:
-    # KEDA takes the Service's name and namespace from it and asks every pod, at the pod's own port.
+    # KEDA takes the Service's name and namespace from it and asks every pod, at the pod's port.
     url: http://{{ include "labelbus.fullname" .root }}-dispatcher.{{ .root.Release.Namespace }}.svc:8080/metrics
     aggregateFromKubeServiceEndpoints: "true"
     aggregationType: {{ .over }}

@@ -40,7 +40,7 @@ securityContext:
   runAsUser: 10001
   runAsGroup: 10001
   fsGroup: 10001
-  # A repository of models may hold many files: do not walk them all at every start.
+  # A model repository may hold many files: do not change the owner of each at every start.
   fsGroupChangePolicy: OnRootMismatch
   seccompProfile:
     type: RuntimeDefault
@@ -86,7 +86,7 @@ capabilities:
   drop: [ALL]
 {{- end -}}
 
-{{/* Image, security and settings of a component's container; what it sets itself wins over what settings say. */}}
+{{/* Image, security and settings of a component's container; its own environment wins over the settings. */}}
 {{- define "labelbus.container" -}}
 {{- $values := index .root.Values .component -}}
 image: {{ include "labelbus.image" . | quote }}
@@ -137,7 +137,7 @@ env:
   {{- end }}
 {{- end -}}
 
-{{/* Volumes that every component has: somewhere to write, and what NATS is entered with. */}}
+{{/* Volumes of every component: a writable folder, and the credentials for NATS. */}}
 {{- define "labelbus.volumes" -}}
 - name: tmp
   emptyDir:
@@ -214,7 +214,7 @@ metadata:
   {{- include "labelbus.metadata" . | nindent 2 }}
 spec:
   maxUnavailable: {{ $budget.maxUnavailable }}
-  # A pod that is broken anyway holds up no drain.
+  # A pod that is not ready does not delay a drain.
   unhealthyPodEvictionPolicy: AlwaysAllow
   selector:
     matchLabels:

@@ -150,8 +150,8 @@ resource "aws_iam_role_policy_attachment" "node" {
   policy_arn = "arn:aws:iam::aws:policy/${each.key}"
 }
 
-# Bottlerocket: an operating system that only runs containers, read-only, and whose GPU variant brings the driver and
-# the device plugin along. Its second disk holds images and pods.
+# Bottlerocket: a read-only operating system that only runs containers; its GPU variant has the driver and the device
+# plugin. Its second disk holds images and pods.
 resource "aws_launch_template" "node" {
   for_each = var.node_groups
 
@@ -210,7 +210,7 @@ resource "aws_eks_node_group" "this" {
     max_unavailable = 1
   }
 
-  # Nodes with a GPU cost ten times as much: only what asks for one may run there.
+  # Nodes with a GPU cost ten times as much: only pods that ask for a GPU may run there.
   dynamic "taint" {
     for_each = each.value.gpu ? ["nvidia.com/gpu"] : []
 
@@ -222,7 +222,7 @@ resource "aws_eks_node_group" "this" {
   }
 
   lifecycle {
-    ignore_changes = [scaling_config[0].desired_size] # an autoscaler's business once it runs
+    ignore_changes = [scaling_config[0].desired_size] # an autoscaler changes it
   }
 
   depends_on = [aws_iam_role_policy_attachment.node, aws_eks_addon.before_nodes]

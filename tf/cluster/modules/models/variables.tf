@@ -4,7 +4,7 @@ variable "name" {
 }
 
 variable "store" {
-  description = "What the models lie on. efs: read and written by the cluster. s3: written from outside, read by the cluster."
+  description = "Storage of the models. efs: read and written by the cluster. s3: written from outside, read by the cluster."
   type        = string
 }
 

@@ -15,7 +15,7 @@ resource "aws_vpc" "this" {
   tags = { Name = var.name }
 }
 
-# Whatever names no security group of its own gets this one, so it lets nothing through.
+# Whatever names no security group gets this one, so it allows nothing.
 resource "aws_default_security_group" "this" {
   vpc_id = aws_vpc.this.id
 

@@ -14,6 +14,6 @@ variable "zones" {
 }
 
 variable "single_nat_gateway" {
-  description = "One NAT gateway for all zones: a third of the cost, and no way out if its zone is down."
+  description = "One NAT gateway for all zones: a third of the cost, and no route to the internet if its zone is down."
   type        = bool
 }

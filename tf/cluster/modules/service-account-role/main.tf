@@ -1,4 +1,4 @@
-# A role that one Kubernetes service account may take, and nobody else.
+# A role that exactly one Kubernetes service account may assume.
 
 resource "aws_iam_role" "this" {
   name = var.name

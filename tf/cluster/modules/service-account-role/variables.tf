@@ -19,12 +19,12 @@ variable "namespace" {
 }
 
 variable "service_account" {
-  description = "The one service account that may take this role."
+  description = "The only service account that may assume this role."
   type        = string
 }
 
 variable "policy_arns" {
-  description = "Managed policies, by a name of one's own."
+  description = "Managed policies, by a name of your choice."
   type        = map(string)
   default     = {}
 }
