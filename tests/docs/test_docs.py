@@ -40,3 +40,9 @@ def test_links_to_headings_lead_to_headings():
     for page in PAGES:
         for target, anchor in re.findall(r"\]\((?!https?://)([^)#]*)#([^)]+)", page.read_text()):
             assert anchor in anchors((page.parent / target) if target else page), f"{page.name}: {target}#{anchor}"
+
+
+def test_tests_that_pages_name_exist():
+    for page in PAGES:
+        for path in re.findall(r"`(tests/[\w/]+\.py)", page.read_text()):
+            assert (ROOT / path).exists(), f"{page.name} names {path}"
