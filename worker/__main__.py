@@ -15,7 +15,7 @@ from worker.tasks import task_types_of
 
 
 def run(settings: WorkerSettings) -> int:
-    """Serve until SIGTERM; the exit status."""
+    """Serve until SIGTERM; return the exit status."""
     task_types = task_types_of([embed_texts, infer, sample_task, *map(_module, settings.handlers)])
     worker_id = settings.id
 

@@ -1,12 +1,12 @@
-"""Deadlines that mean what they say when clocks disagree.
+"""Deadlines of senders whose clocks differ from this one.
 
 A task carries its deadline and the time of sending, both by its sender's clock. The worker keeps, for each sender,
-the least difference lately between its own clock on arrival and the time of sending: the difference of the clocks
-plus the quickest passage seen. A deadline moves by that much. So a clock that is minutes off harms nothing, and a
-message that was held up (in a buffer, while NATS was away) is known to be late, once one message was not.
+the least recent difference between its own clock on arrival and the time of sending: the difference of the clocks
+plus the shortest time of transport. Deadlines are moved by that difference. So clocks may be minutes apart, and a
+message that was delayed (in a buffer, while NATS was away) is known to be late once another message was not.
 
-Lately: differences older than one to two minutes are forgotten. A clock that somebody sets back would otherwise make
-every later message look late, for ever; and clocks that drift, or are slewed by NTP, need no rule of their own.
+Differences older than one to two minutes are forgotten. Otherwise a clock that is set back would make every later
+message look late for ever. Clocks that drift, or are slewed by NTP, need no rule of their own.
 """
 
 from collections import OrderedDict
@@ -33,7 +33,7 @@ class SenderClocks:
         self._senders: OrderedDict[str, _Least] = OrderedDict()
 
     def deadline_here(self, sender: str, *, deadline_ms: int, sent_ms: int, now_ms: int) -> float:
-        """A sender's deadline by this clock. Without a time of sending the clocks are taken to agree."""
+        """Return a sender's deadline by this clock. Without a time of sending the clocks are taken to agree."""
         if not sent_ms:
             return deadline_ms
         return deadline_ms + self._offset_ms(sender, sent_ms, now_ms)

@@ -5,10 +5,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from loguru import logger
-from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
 
-from bus.connection import Bus
+from bus.connection import Bus, Msg, Subscription
 from bus.errors import UnavailableError
 from bus.subjects import WORKER_GROUP
 from worker.admission import Admission

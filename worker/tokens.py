@@ -1,4 +1,4 @@
-"""Texts to token ids, in the worker: the graph then goes unchanged to any Triton, and no bad id reaches it."""
+"""Tokenisation in the worker: the graph goes unchanged to any Triton, and no bad token id reaches it."""
 
 import asyncio
 from collections import OrderedDict
@@ -18,7 +18,7 @@ from worker.runtimes.model_config import read_model_config
 from worker.runtimes.protocol import Tensors
 
 INLINE_CHARS: Final = 4_000
-"""Up to so many characters are tokenised in the event loop, which takes 1 ms; beyond, in a thread, without the GIL."""
+"""Up to so many characters are tokenised in the event loop, which takes 1 ms; more in a thread, without the GIL."""
 
 _PARTS: Final[dict[str, Callable[[Encoding], list[int]]]] = {
     "input_ids": lambda encoding: encoding.ids,
@@ -28,18 +28,18 @@ _PARTS: Final[dict[str, Callable[[Encoding], list[int]]]] = {
 
 
 class TokenBatch(msgspec.Struct, frozen=True, kw_only=True):
-    """What goes to the model at once: tensors [rows, tokens], padded to the longest text in it."""
+    """One batch for the model: tensors [rows, tokens], padded to the longest text in it."""
 
     inputs: Tensors
     rows: tuple[int, ...]
-    """Which of the texts these are, by their positions."""
+    """Positions of the batch's texts among all texts."""
 
 
 class _Loaded(msgspec.Struct, frozen=True, kw_only=True):
     tokenizer: Any
     max_batch_size: int
     inputs: tuple[tuple[str, Any], ...]
-    """Names and numpy types of the tensors the graph takes."""
+    """Names and numpy types of the graph's inputs."""
 
 
 class Tokens:
@@ -51,9 +51,9 @@ class Tokens:
         self._held: OrderedDict[str, _Loaded] = OrderedDict()
 
     async def load(self, label: str) -> None:
-        """Read the label's tokenizer anew, beside loading its model: the two come from one conversion.
+        """Read the label's tokenizer again, as its model is loaded: both are of one conversion.
 
-        `UnknownModelError` if there is no entry, `LoadError` if it cannot be read.
+        Raises `UnknownModelError` if there is no entry, `LoadError` if it cannot be read.
         """
         self._held[label] = await asyncio.to_thread(_read, ModelEntry(self._repository, label))
         self._held.move_to_end(label)
@@ -61,14 +61,14 @@ class Tokens:
             self._held.popitem(last=False)
 
     def forget(self, label: str) -> None:
-        """Give the label's tokenizer up; unknown labels are no error."""
+        """Drop the label's tokenizer; unknown labels are no error."""
         self._held.pop(label, None)
 
     async def encode(self, label: str, texts: Sequence[str]) -> list[TokenBatch]:
-        """The texts in batches of at most the model's `max_batch_size`, each truncated at the model's length.
+        """Return the texts in batches of at most the model's `max_batch_size`, each truncated at the model's length.
 
-        Texts of like length share a batch, so that little is padded; `in_order` undoes that. A label whose tokenizer
-        is not held is loaded first, with the errors of `load`.
+        Texts of similar length share a batch, so that little is padded; `in_order` restores their order. A tokenizer
+        that is not held is loaded first, with the errors of `load`.
         """
         if label not in self._held:
             await self.load(label)
@@ -80,7 +80,7 @@ class Tokens:
 
 
 def in_order(batches: Sequence[TokenBatch], outputs: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    """The rows of each batch's output, put back into the order of the texts; there is at least one batch."""
+    """Return the rows of all outputs in the order of the texts; there is at least one batch."""
     joined = np.concatenate(outputs)
     ordered: npt.NDArray[Any] = np.empty_like(joined)
     ordered[[row for batch in batches for row in batch.rows]] = joined

@@ -1,4 +1,4 @@
-"""A worker on a real NATS: labels taken up and given up, tasks run."""
+"""A worker on a real NATS: labels loaded and evicted, tasks run."""
 
 import asyncio
 import json
@@ -36,7 +36,7 @@ async def test_the_first_task_of_a_label_is_a_miss_and_the_second_a_hit(worker):
     assert worker.runtime.loads == ["a"]
 
 
-async def test_a_label_is_given_up_for_another_when_there_is_no_room(make_worker):
+async def test_a_label_is_evicted_for_another_when_there_is_no_room(make_worker):
     worker = await make_worker(capacity=1)
     await worker.send(label="a")
     result = await worker.send(label="b")

@@ -1,4 +1,4 @@
-"""How the wheel's Triton is called: its command line, its environment and its backend folder."""
+"""The command line, the environment and the backend folder of the wheel's Triton."""
 
 import os
 import shutil
@@ -11,34 +11,34 @@ import msgspec
 from worker.local_triton.files import BACKEND_MODEL, LocalTritonFiles
 
 SHM_BYTES: Final = 1 << 20
-"""What one model's tensors first get of shared memory. Triton's default of 64 MiB is all a container has."""
+"""Shared memory that a model's tensors begin with. Triton's default of 64 MiB is all that a container has."""
 
 _SOCKET: Final = "grpc"
 _PORT: Final = 8001
 
 
 class LocalTritonOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker says of the Triton it starts."""
+    """Options of a Triton that a worker starts."""
 
     model_repository: Path
     threads: int = 0
-    """Threads of one run of one model; 0 leaves it to ONNX Runtime, which takes one per core."""
+    """Threads of one run of one model; 0 leaves it to ONNX Runtime, which uses one per core."""
     log_file: Path | None = None
-    """Triton's own log is appended to it; without it, it becomes log records of level DEBUG."""
+    """File to which Triton's own log is appended; if None, its lines become log records of level DEBUG."""
     grace_s: float = 1.0
-    """How long Triton may take to end before it is killed. With models loaded it takes 2 s, and has nothing to save."""
+    """Time for Triton to end before it is killed. With models loaded it would need 2 s, and has nothing to save."""
 
 
 def grpc_target(folder: Path) -> str:
-    """The gRPC target of a Triton that runs in this folder: a Unix socket.
+    """Return the gRPC target of a Triton that runs in this folder: a Unix socket.
 
-    No two can meet on one port, and only the owner of the folder gets in: Triton asks nobody for a password.
+    So no two servers compete for a port, and only the owner of the folder has access: Triton knows no passwords.
     """
     return f"unix:{folder / _SOCKET}:{_PORT}"
 
 
 def server_command(files: LocalTritonFiles, options: LocalTritonOptions, folder: Path, shm_prefix: str) -> list[str]:
-    """The command that serves the model repository, with `folder` as its own; explicit model control, gRPC only."""
+    """Return the command that serves the model repository from `folder`, with explicit model control, gRPC only."""
     return [
         str(files.server),
         f"--model-repository={options.model_repository.absolute()}",
@@ -50,7 +50,7 @@ def server_command(files: LocalTritonFiles, options: LocalTritonOptions, folder:
         "--allow-http=false",
         "--allow-metrics=false",
         "--allow-gpu-metrics=false",
-        # Triton joins address and port with a colon, which makes a file's name here.
+        # Triton joins address and port with a colon, which gives the name of the socket's file.
         f"--grpc-address=unix:{folder / _SOCKET}",
         f"--grpc-port={_PORT}",
         f"--backend-config=python,shm-default-byte-size={SHM_BYTES}",
@@ -62,7 +62,7 @@ def server_command(files: LocalTritonFiles, options: LocalTritonOptions, folder:
 def server_environment(
     files: LocalTritonFiles, options: LocalTritonOptions, environment: Mapping[str, str]
 ) -> dict[str, str]:
-    """The environment of the server and its stubs, made from the one given."""
+    """Return the environment of the server and its stubs, made from the given one."""
     return {
         **environment,
         # The stub embeds the interpreter whose `python3` comes first on PATH, virtual environments included.
@@ -71,12 +71,12 @@ def server_environment(
             filter(None, [str(files.libraries), str(files.python_library), environment.get("LD_LIBRARY_PATH", "")])
         ),
         "LABELBUS_ONNX_THREADS": str(options.threads),
-        "ORT_DISABLE_TELEMETRY": "1",  # onnxruntime 1.32 writes a file under the home folder and sends what it did
+        "ORT_DISABLE_TELEMETRY": "1",  # onnxruntime 1.32 writes a file under the home folder and sends its usage
     }
 
 
 def write_backends(files: LocalTritonFiles, folder: Path) -> None:
-    """Put the backend folder together; copies, for Triton refuses a library that a link leads out of it."""
+    """Make the backend folder, of copies: Triton refuses a library that is a link to one outside the folder."""
     python = folder / "backends" / "python"
     shutil.copytree(files.python_backend, python)
     shutil.copy(files.stub, python)

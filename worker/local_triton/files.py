@@ -1,4 +1,4 @@
-"""Where the Triton of the wheel lies on this machine, or why there is none."""
+"""The search for the Triton of the wheel on this machine."""
 
 import importlib.metadata
 import importlib.util
@@ -15,17 +15,17 @@ BACKEND_MODEL: Final = Path(__file__).parent / "backend" / "onnxruntime" / "mode
 """The Python-based backend `onnxruntime`, which stands in for the official one."""
 
 GUARD: Final = Path(__file__).parent / "guard.py"
-"""The program that starts Triton and takes it down with its worker."""
+"""The program that starts Triton and ends it with its worker."""
 
 _PYTHON: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 class LocalTritonFiles(msgspec.Struct, frozen=True, kw_only=True):
-    """The parts of the wheel's Triton, and what it needs of this Python; all of them exist."""
+    """Paths of the wheel's Triton and of the parts of this Python that it needs; all of them exist."""
 
     server: Path
     libraries: Path
-    """The folder of the shared libraries the wheel brings along."""
+    """The folder of the wheel's shared libraries."""
     python_backend: Path
     """The folder of Triton's Python backend, without the stub."""
     stub: Path
@@ -33,17 +33,17 @@ class LocalTritonFiles(msgspec.Struct, frozen=True, kw_only=True):
     python_library: Path
     """The folder of libpython, which the stub links."""
     python_bin: Path
-    """The folder whose `python3` is this interpreter: the stub takes its packages from there."""
+    """The folder whose `python3` is this interpreter: the stub uses the packages from there."""
 
 
 class MissingTriton(msgspec.Struct, frozen=True):
-    """There is no Triton to be had here, and `reason` says what would help."""
+    """No Triton on this machine; `reason` says what would help."""
 
     reason: str
 
 
 def find_local_triton() -> LocalTritonFiles | MissingTriton:
-    """The wheel's Triton with everything it needs to serve ONNX graphs, or the first thing that is missing."""
+    """Return the wheel's Triton with everything it needs to serve ONNX graphs, or the first part that is missing."""
     if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
         return MissingTriton(
             f"the Triton of the wheel is for Linux on x86-64, this is {platform.system()} on {platform.machine()}"
@@ -54,7 +54,7 @@ def find_local_triton() -> LocalTritonFiles | MissingTriton:
     if importlib.util.find_spec("onnxruntime") is None:
         return MissingTriton("onnxruntime is not installed, which Triton's backend runs on: pip install onnxruntime")
     if (numpy := importlib.metadata.version("numpy")).split(".")[0] != "1":
-        # Its Python backend then loads models, and answers with empty outputs without an error.
+        # Triton's Python backend would load models, and answer with empty outputs without an error.
         return MissingTriton(f"the Triton of the wheel needs numpy 1, this is {numpy}: pip install 'numpy>=1.26,<2'")
     package = Path(spec.submodule_search_locations[0])
     python_library = _python_library_folder()
@@ -81,7 +81,7 @@ def find_local_triton() -> LocalTritonFiles | MissingTriton:
 
 
 def _python_library_folder() -> Path | None:
-    """The folder of this interpreter's libpython: its own, or the one where Debian's package puts it."""
+    """Return the folder of this interpreter's libpython: its own, or the one of Debian's package."""
     library = f"libpython{_PYTHON}.so.1.0"
     candidates = (
         sysconfig.get_config_var("LIBDIR"),

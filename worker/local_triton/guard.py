@@ -1,14 +1,15 @@
-"""A small program between a worker and its Triton: when the worker goes, however it goes, so does everything here.
+"""A small program between a worker and its Triton: however the worker ends, the server and its stubs end with it.
 
     python -I -S guard.py <folder> <shared memory prefix> <grace in seconds> <command of the server …>
 
-It runs the command and holds a pipe from the worker as its standard input. When the pipe closes (the worker let go
-of it, or was killed) or on SIGTERM, it asks the server to end, and after the grace period kills it. When the server
-has ended, by itself or not, it kills what is left of the server's process group, reaps its stubs, removes the
-server's shared memory and the folder, and ends with the server's status. If the guard itself is killed, the kernel
-kills the server, and each stub of our backend leaves when it sees that; the worker, if it lives, clears up behind.
+The guard runs the command and has a pipe from the worker as its standard input. When the pipe closes (the worker
+closed it, or was killed) or on SIGTERM, the guard asks the server to end, and kills it after the grace period. When
+the server has ended, by itself or not, the guard kills the rest of the server's process group, reaps its stubs,
+removes the server's shared memory and the folder, and ends with the server's status. If the guard itself is killed,
+the kernel kills the server, and each stub of our backend ends when it sees that; the worker, if it lives, removes the
+leftovers.
 
-It needs nothing but the standard library and imports none of labelbus, so that it is up in 20 ms and stays small.
+The guard needs only the standard library and imports nothing of labelbus, so that it is up in 20 ms and stays small.
 """
 
 import contextlib
@@ -31,25 +32,25 @@ _CANNOT_EXECUTE: Final = 126
 
 
 def remove_leftovers(folder: Path, prefix: str) -> None:
-    """Remove the folder of a server that has ended, and its shared memory; nothing happens if they are gone."""
+    """Remove the folder of a server that has ended, and its shared memory; no error if they are gone."""
     for region in SHARED_MEMORY.glob(f"{prefix}*"):
         region.unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
 
 
 def guard(command: Sequence[str], grace_s: float) -> int:
-    """Run the command until it ends or the worker goes; its exit status, negative for a signal."""
+    """Run the command until it or the worker ends; return its exit status, negative for a signal."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
     signal.set_wakeup_fd(wake)
     for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda *_: None)  # a handler of one's own makes the signal reach the wake-up pipe
+        signal.signal(number, lambda *_: None)  # only a signal with a Python handler reaches the wake-up pipe
     server = _spawn(command)
     try:
         _watch(server, woken, grace_s)
     finally:
-        # Not yet reaped, so its number is still its own: stubs that outlived it are all that this can reach.
+        # Not yet reaped, so its number is still its own: this reaches only stubs that outlived it.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(server, signal.SIGKILL)
         status = _reap_all(server)
@@ -61,13 +62,15 @@ def _spawn(command: Sequence[str]) -> int:
     pid = os.fork()
     if pid == 0:
         _become(command, guard_pid)
-    with contextlib.suppress(PermissionError, ProcessLookupError):  # both sides do it, whichever comes first
+    with contextlib.suppress(
+        PermissionError, ProcessLookupError
+    ):  # parent and child both do this, whichever comes first
         os.setpgid(pid, pid)
     return pid
 
 
 def _become(command: Sequence[str], guard_pid: int) -> NoReturn:
-    """In the child: a process group of its own, dead as soon as the guard is, and then the server."""
+    """Turn the child into the server, in a process group of its own and killed with the guard."""
     try:
         os.setpgid(0, 0)
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -83,7 +86,7 @@ def _become(command: Sequence[str], guard_pid: int) -> NoReturn:
 
 
 def _watch(server: int, woken: int, grace_s: float) -> None:
-    """Return when the server has ended; it is left unreaped."""
+    """Return when the server has ended, without reaping it."""
     poll = select.poll()
     poll.register(0, select.POLLIN)
     poll.register(woken, select.POLLIN)
@@ -106,7 +109,7 @@ def _watch(server: int, woken: int, grace_s: float) -> None:
 
 
 def _has_ended(server: int) -> bool:
-    """Whether the server has; orphans that came to the guard are reaped on the way."""
+    """Return whether the server has ended; reap orphans that came to the guard."""
     while True:
         state = os.waitid(os.P_PID, server, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         if state is not None:
@@ -136,7 +139,7 @@ def _prctl(option: int, value: int) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """What the command line asks for; a server that a signal ended gives 128 and the signal's number."""
+    """Run the guard; return the exit status of the server, or 128 and the number of the signal that ended it."""
     folder, prefix, grace_s, *command = arguments
     try:
         status = guard(command, float(grace_s))

@@ -28,20 +28,20 @@ from worker.local_triton.guard import remove_leftovers
 
 _LAST_LINES: Final = 20
 _SOCKET_PATH_BYTES: Final = 90
-"""A Unix socket's path has at most 107 bytes; the rest is for the socket's own name."""
+"""Limit of the folder's path: that of a Unix socket has at most 107 bytes, its own name included."""
 
 
 def new_folder() -> Path:
-    """A folder for a Triton, its owner's alone, in the system's place for temporary files."""
+    """Make a folder for a Triton among the temporary files, for its owner alone."""
     folder = Path(tempfile.mkdtemp(prefix="labelbus-triton-"))
     if len(os.fsencode(folder)) > _SOCKET_PATH_BYTES:
         folder.rmdir()
-        folder = Path(tempfile.mkdtemp(prefix="labelbus-triton-", dir="/tmp"))  # as long as it is short
+        folder = Path(tempfile.mkdtemp(prefix="labelbus-triton-", dir="/tmp"))  # a short path
     return folder
 
 
 class TritonProcess:
-    """A Triton that was started; when `wait` returns, nothing of it is left on this machine, whatever was killed."""
+    """A Triton that was started. When `wait` returns, nothing of it is left on this machine, whatever was killed."""
 
     def __init__(self, process: asyncio.subprocess.Process, folder: Path, shm_prefix: str, grace_s: float) -> None:
         self._process = process
@@ -53,9 +53,9 @@ class TritonProcess:
 
     @classmethod
     async def start(cls, files: LocalTritonFiles, options: LocalTritonOptions, folder: Path) -> "TritonProcess":
-        """Start the server in the folder, which is made when it is not there. It does not wait until it answers.
+        """Start the server in the folder, which is made if it is missing; do not wait until the server answers.
 
-        `RuntimeUnavailableError` if it cannot be started.
+        Raises `RuntimeUnavailableError` if the server cannot be started.
         """
         prefix = f"labelbus-{secrets.token_hex(6)}-"
         try:
@@ -68,7 +68,7 @@ class TritonProcess:
                     stdout=log,
                     stderr=asyncio.subprocess.STDOUT,
                     env=server_environment(files, options, os.environ),
-                    start_new_session=True,  # Ctrl-C at a terminal is the worker's to answer
+                    start_new_session=True,  # Ctrl-C at a terminal is for the worker to handle
                 )
         except OSError as exc:
             remove_leftovers(folder, prefix)
@@ -77,26 +77,26 @@ class TritonProcess:
 
     @property
     def target(self) -> str:
-        """Its gRPC target."""
+        """The gRPC target of the server."""
         return grpc_target(self._folder)
 
     @property
     def guard_pid(self) -> int:
-        """The process above the server and its stubs."""
+        """The process id of the guard, parent of the server and its stubs."""
         return self._process.pid
 
     async def wait(self) -> int:
-        """The server's exit status, when it and its stubs have ended; 128 and more is a signal, below 0 the guard's."""
+        """Wait for the server and its stubs to end; return its status: 128 and more a signal, below 0 the guard's."""
         status = await self._process.wait()
-        if status < 0:  # the guard was killed, and could not see to the others
+        if status < 0:  # the guard was killed, and could not end the others
             await asyncio.to_thread(_kill_session, self._process.pid)
         if self._reader is not None:
-            await asyncio.wait({self._reader})  # unlike a bare await, whoever is cancelled here leaves the reader be
-        remove_leftovers(self._folder, self._shm_prefix)  # the guard has done so, unless it was killed itself
+            await asyncio.wait({self._reader})  # unlike a bare await, a cancellation here does not cancel the reader
+        remove_leftovers(self._folder, self._shm_prefix)  # already done by the guard, unless it was killed itself
         return status
 
     async def stop(self) -> None:
-        """End it: asked first, killed when its grace is over. Idempotent."""
+        """End the server: ask it, and kill it when its grace period is over. Idempotent."""
         if self._process.stdin is not None:
             self._process.stdin.close()
         try:
@@ -107,12 +107,12 @@ class TritonProcess:
             await self.wait()
 
     def last_words(self) -> str:
-        """The last errors it logged, or its last lines when there are none; empty when it logs to a file."""
+        """Return the last errors that the server logged, else its last lines; empty if it logs to a file."""
         lines = [line for line in self._lines if line.startswith(("E", "F"))] or list(self._lines)[-3:]
         return " | ".join(lines)
 
     async def _read_log(self) -> None:
-        """Read until everyone has closed the pipe. A reader that stopped early would block the server."""
+        """Read until every process has closed the pipe. A reader that stopped early would block the server."""
         assert self._process.stdout is not None
         rest = b""
         while chunk := await self._process.stdout.read(1 << 16):
@@ -134,7 +134,7 @@ def _prepare(files: LocalTritonFiles, options: LocalTritonOptions, folder: Path)
 
 
 def _log_target(path: Path | None) -> contextlib.AbstractContextManager[int]:
-    """What the subprocess gets as its output: a pipe, or the file's descriptor while it is needed."""
+    """Return the output of the subprocess: a pipe, or the file's descriptor while it is needed."""
     return contextlib.nullcontext(asyncio.subprocess.PIPE) if path is None else _opened(path)
 
 

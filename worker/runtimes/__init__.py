@@ -1,1 +1,1 @@
-"""What labels are loaded into: Triton, ONNX Runtime, or a simulation."""
+"""The runtimes into which labels are loaded: Triton, ONNX Runtime, or a simulation."""

@@ -1,4 +1,4 @@
-"""The runtime that a worker's settings ask for."""
+"""The choice of a runtime by a worker's settings."""
 
 from loguru import logger
 
@@ -14,9 +14,9 @@ from worker.runtimes.triton import TritonRuntime
 
 
 def make_runtime(settings: RuntimeSettings) -> Runtime:
-    """The runtime that was asked for, not yet started; `auto` says in the log what it came to.
+    """Return the runtime that the settings name, not yet started; `auto` logs why it falls back to ONNX Runtime.
 
-    `RuntimeUnavailableError` if it cannot be had on this machine.
+    Raises `RuntimeUnavailableError` if this machine cannot run it.
     """
     match settings.runtime:
         case "simulated":
@@ -32,7 +32,7 @@ def make_runtime(settings: RuntimeSettings) -> Runtime:
         return _local_triton(settings, found)
     if settings.runtime == "triton":
         raise RuntimeUnavailableError(
-            f"no Triton to start: {found.reason}. Give --triton-url for one that runs, or take --runtime onnx"
+            f"no Triton to start: {found.reason}. Give --triton-url for one that runs, or use --runtime onnx"
         )
     logger.bind(reason=found.reason).warning("no local triton, using onnx")
     return _onnx(settings)

@@ -1,4 +1,4 @@
-"""A Triton of the worker's own, from the wheel: started with the worker, restarted when it dies, gone with it."""
+"""A Triton of the worker's own, from the wheel: started and stopped with the worker, restarted when it dies."""
 
 import asyncio
 import shutil
@@ -9,6 +9,7 @@ from typing import Final
 
 from loguru import logger
 
+from bus.backoff import Backoff
 from bus.errors import RuntimeUnavailableError
 from worker.local_triton.command import LocalTritonOptions, grpc_target
 from worker.local_triton.files import LocalTritonFiles
@@ -17,22 +18,20 @@ from worker.runtimes.protocol import LabelsLost, Tensors
 from worker.runtimes.triton import TritonRuntime
 
 _RESTART_WAIT_S: Final = 5.0
-"""How long a load waits for a restart that is under way, before the task is better sent elsewhere."""
+"""Longest wait of a load for a restart that is under way; then the task is sent elsewhere."""
 
-_FIRST_DELAY_S: Final = 0.1
-_MAX_DELAY_S: Final = 10.0
+_PAUSES: Final = Backoff(first_s=0.1, max_s=10.0)
 _SETTLED_S: Final = 30.0
+"""A server that lived so long is restarted at once."""
 
 
-def restart_delay_s(previous_s: float, lived_s: float) -> float:
-    """How long to wait before the next start: nothing after a life of 30 s, else from 0.1 s doubled up to 10 s."""
-    if lived_s >= _SETTLED_S:
-        return 0.0
-    return min(_MAX_DELAY_S, max(_FIRST_DELAY_S, 2 * previous_s))
+def restart_delay_s(short_lives: int) -> float:
+    """Return the pause before the next start, after so many servers in a row that died early."""
+    return _PAUSES.delay_s(short_lives) if short_lives else 0.0
 
 
 class LocalTritonRuntime:
-    """`TritonRuntime` on a server of its own. After a restart labels must be loaded again."""
+    """A `TritonRuntime` with a server of its own. After a restart labels must be loaded again."""
 
     name: str = "triton"
 
@@ -56,7 +55,7 @@ class LocalTritonRuntime:
 
     @property
     def process(self) -> TritonProcess | None:
-        """The server as it runs now, for those who look after processes."""
+        """The server that runs now, if any; for tests and measurements."""
         return self._process
 
     def on_labels_lost(self, callback: LabelsLost) -> None:
@@ -94,7 +93,7 @@ class LocalTritonRuntime:
             await self._process.stop()
             self._process = None
         if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)  # still there if the server was never started
+            shutil.rmtree(self._folder, ignore_errors=True)  # it is still there if the server was never started
             self._folder = None
 
     async def check(self, label: str) -> None:
@@ -114,7 +113,7 @@ class LocalTritonRuntime:
         return await self._running().run(label, inputs, timeout_s=timeout_s)
 
     async def _launch(self, connect: Callable[[], Awaitable[None]]) -> None:
-        """Start a server and connect to it; `RuntimeUnavailableError` with its own words if it dies first."""
+        """Start a server and connect to it; `RuntimeUnavailableError` with its last log lines if it dies first."""
         assert self._folder is not None
         process = await TritonProcess.start(self._files, self._options, self._folder)
         self._process = process
@@ -132,14 +131,15 @@ class LocalTritonRuntime:
             await asyncio.gather(connected, ended, return_exceptions=True)
 
     async def _supervise(self) -> None:
-        delay_s = 0.0
+        short_lives = 0
         while True:
             assert self._process is not None
             assert self._client is not None
             born_s = time.monotonic()
             status = await self._process.wait()
             self._client.lose_all()
-            delay_s = restart_delay_s(delay_s, time.monotonic() - born_s)
+            short_lives = 0 if time.monotonic() - born_s >= _SETTLED_S else short_lives + 1
+            delay_s = restart_delay_s(short_lives)
             logger.bind(status=status, last_words=self._process.last_words(), delay_s=delay_s).error("triton died")
             await asyncio.sleep(delay_s)
             try:

@@ -1,4 +1,4 @@
-"""What an entry's config.pbtxt says of a model's tensors, and whether tensors agree with it."""
+"""The tensors that an entry's config.pbtxt declares, and the check of inputs against them."""
 
 from collections.abc import Iterable
 
@@ -13,7 +13,7 @@ from worker.runtimes.protocol import Tensors
 
 
 class TensorSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """One tensor. `dtype` is Triton's word for it (INT64, FP32, BYTES); -1 in `dims` is any length."""
+    """One tensor. `dtype` is Triton's name of its type (INT64, FP32, BYTES); -1 in `dims` is any length."""
 
     name: str
     dtype: str
@@ -29,7 +29,7 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_model_config(entry: ModelEntry) -> ModelConfig:
-    """The entry's configuration; `UnknownModelError` if there is no entry, `LoadError` if it cannot be read."""
+    """Read the entry's configuration; `UnknownModelError` if there is no entry, `LoadError` if it cannot be read."""
     try:
         message = text_format.Parse(entry.config.read_text(encoding="utf-8"), model_config_pb2.ModelConfig())
     except FileNotFoundError as exc:
@@ -44,7 +44,7 @@ def read_model_config(entry: ModelEntry) -> ModelConfig:
 
 
 def check_inputs(config: ModelConfig, inputs: Tensors) -> None:
-    """Raise `BadParametersError` for what Triton would refuse: names, types, shapes, the size of the batch."""
+    """Raise `BadParametersError` for inputs that Triton would refuse: names, types, shapes, the size of the batch."""
     expected = {spec.name: spec for spec in config.inputs}
     if inputs.keys() != expected.keys():
         raise BadParametersError(f"the model takes the inputs {_listed(expected)}, not {_listed(inputs)}")

@@ -16,7 +16,7 @@ from worker.runtimes.model_config import ModelConfig, check_inputs, read_model_c
 from worker.runtimes.protocol import LabelsLost, Tensors
 
 _AT_ONCE: Final = 8
-"""Loads and runs that go on at the same time; ONNX Runtime lets go of the interpreter while it works."""
+"""Loads and runs at the same time; ONNX Runtime releases the GIL while it works."""
 
 
 class _Model(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,9 +25,9 @@ class _Model(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OnnxRuntime:
-    """Entries of the model repository, run in threads; the same tensors and errors as with Triton.
+    """Runs entries of the model repository in threads, with the same tensors and errors as Triton.
 
-    `threads` is for one run of one model; 0 leaves it to ONNX Runtime, which takes one per core.
+    `threads` is for one run of one model; 0 leaves it to ONNX Runtime, which uses one per core.
     """
 
     name: str = "onnx"
@@ -43,7 +43,7 @@ class OnnxRuntime:
         """See `Runtime`. Never called: labels live as long as this process."""
 
     async def start(self) -> None:
-        """Import the library and make the threads; `RuntimeUnavailableError` if it is not installed."""
+        """Import the library and make the threads; `RuntimeUnavailableError` if the library is not installed."""
         try:
             self._ort = await asyncio.to_thread(_onnxruntime)
         except ModuleNotFoundError as exc:
@@ -51,7 +51,7 @@ class OnnxRuntime:
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="onnx")
 
     async def stop(self) -> None:
-        """Wait for what is running, and free every model."""
+        """Wait for the runs and loads under way, and free every model."""
         pool, self._pool = self._pool, None
         if pool is not None:
             await asyncio.to_thread(pool.shutdown, cancel_futures=True)
@@ -90,7 +90,7 @@ class OnnxRuntime:
 
 
 def _onnxruntime() -> Any:
-    """The library: 50 MB that other runtimes do without, and no telemetry, which begins with the import."""
+    """Import the library, 50 MB that other runtimes do without, with its telemetry off: it begins with the import."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 
@@ -113,7 +113,7 @@ def _open(ort: Any, entry: ModelEntry, threads: int) -> _Model:
     ):
         if missing := {spec.name for spec in specs} - {tensor.name for tensor in in_graph}:
             raise LoadError(
-                f"{entry.label}: config.pbtxt names the {kind} {', '.join(sorted(missing))}, which the graph has not"
+                f"{entry.label}: config.pbtxt names the {kind} {', '.join(sorted(missing))}, which the graph lacks"
             )
     return _Model(config=config, session=session)
 
@@ -124,13 +124,13 @@ def _run(ort: Any, label: str, model: _Model, inputs: Tensors) -> Tensors:
         outputs = model.session.run(names, {name: _to_graph(array) for name, array in inputs.items()})
     except ort.capi.onnxruntime_pybind11_state.InvalidArgument as exc:
         raise BadParametersError(f"{label} refuses the inputs: {exc}") from exc
-    except Exception as exc:  # as above
+    except Exception as exc:  # see _open
         raise WorkerError(f"{label} failed: {exc}") from exc
     return {name: _from_graph(array) for name, array in zip(names, outputs, strict=True)}
 
 
 def _to_graph(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Text is bytes on the wire and str in onnxruntime."""
+    """Decode texts, which are bytes on the wire and str in onnxruntime."""
     if array.dtype.kind not in "OS":
         return array
     texts = [text.decode() if isinstance(text, bytes) else str(text) for text in array.flat]

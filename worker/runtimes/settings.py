@@ -1,4 +1,4 @@
-"""What a worker's settings say of its runtime."""
+"""The settings of a worker's runtime."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +9,7 @@ from bus.settings import BusSettings
 
 
 class RuntimeSettings(BusSettings, frozen=True, kw_only=True):
-    """The part of a worker's settings that chooses and tunes its runtime. Structs have one base: hence the bus's."""
+    """The part of a worker's settings that chooses and tunes its runtime; a struct has one base, hence the bus's."""
 
     runtime: Annotated[
         str,

@@ -1,4 +1,4 @@
-"""Labels that take the time they are told to: for benchmarks of routing, where no model is wanted."""
+"""Labels without models, whose loads take a given time: for benchmarks of routing."""
 
 import asyncio
 import math
@@ -10,10 +10,10 @@ from worker.runtimes.protocol import LabelsLost, Tensors
 
 
 class SimulatedRuntime:
-    """Loads that only wait; what runs on them is a task handler that sleeps.
+    """Loads that only wait, for task handlers that need no model, such as sample_task.
 
-    A load takes `load_ms`, or what `label_load_ms` says of its label. With `sigma` above 0 each load's time is drawn
-    from a log-normal distribution with that time as its mean, the same sequence for the same seed.
+    A load takes `load_ms`, or the time that `label_load_ms` has for its label. With `sigma` above 0 the time of each
+    load is drawn from a log-normal distribution with that mean, the same sequence for the same seed.
     """
 
     name: str = "simulated"
@@ -27,7 +27,7 @@ class SimulatedRuntime:
         self._random = random.Random(seed)
 
     def on_labels_lost(self, callback: LabelsLost) -> None:
-        """See `Runtime`. Never called: nothing here can be lost."""
+        """See `Runtime`. The callback is never called: nothing here can be lost."""
 
     async def start(self) -> None:
         """Nothing to do."""
@@ -36,24 +36,24 @@ class SimulatedRuntime:
         """Nothing to do."""
 
     async def check(self, label: str) -> None:
-        """There is every model."""
+        """Accept every label."""
 
     async def load(self, label: str) -> None:
-        """Wait as long as a load of this label takes."""
+        """Wait for the time that a load of this label takes."""
         await asyncio.sleep(self.next_load_ms(label) / 1000)
 
     async def unload(self, label: str) -> None:
         """Nothing to do."""
 
     async def run(self, label: str, inputs: Tensors, *, timeout_s: float | None = None) -> Tensors:
-        """`BadParametersError`: there is no model behind a label."""
+        """Raise `BadParametersError`: there is no model behind a label."""
         raise BadParametersError(
             f"{label} is held by a simulated runtime, which has no models: send sample_task, or start the worker with "
             "--runtime triton or onnx"
         )
 
     def next_load_ms(self, label: str) -> float:
-        """The time that the next load of this label takes, in milliseconds."""
+        """Return the time that the next load of this label takes, in milliseconds."""
         mean_ms = self._label_load_ms.get(label, self._load_ms)
         if not self._sigma or not mean_ms:
             return mean_ms

@@ -21,20 +21,20 @@ from worker.runtimes.protocol import LabelsLost, Tensors
 from worker.runtimes.triton_errors import load_error, loses_label, run_error
 
 MAX_MESSAGE_BYTES: Final = 64 << 20
-"""Of one request and of one answer. 64 texts of 8,192 tokens are 8 MiB, 4,096 embeddings of 1,024 are 16 MiB; NATS
-lets much less through by default, so this only keeps a strange model from filling the worker's memory."""
+"""Limit of one request and of one answer. 64 texts of 8,192 tokens are 8 MiB, 4,096 embeddings of 1,024 are 16 MiB;
+NATS lets much less through by default, so this only keeps a strange model from filling the worker's memory."""
 
 _CONTROL_TIMEOUT_S: Final = 10.0
-"""For calls that Triton answers at once."""
+"""Timeout of calls that Triton answers at once."""
 
 _CHANNEL_OPTIONS: Final = (
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    # gRPC waits 1 s, 1.6 s, … between attempts: made for far servers, this one is near and back in 0.3 s.
+    # gRPC waits 1 s, 1.6 s, … between attempts, for remote servers; this one is near and back in 0.3 s.
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.min_reconnect_backoff_ms", 50),
     ("grpc.max_reconnect_backoff_ms", 500),
-    # An idle connection is kept: losing it is how the end of the server is noticed.
+    # An idle connection is kept: its loss tells that the server has ended.
     ("grpc.client_idle_timeout_ms", 2**31 - 1),
 )
 
@@ -42,10 +42,10 @@ _CHANNEL_OPTIONS: Final = (
 class TritonRuntime:
     """A Triton at `target` (`host:port` or `unix:path`), which no other worker may use.
 
-    With `repository`, a model that exists but that Triton cannot read is told from one that does not. With
+    With `repository`, a model that Triton cannot read is distinguished from one that does not exist. With
     `unload_others`, models found loaded at the start are unloaded: a worker that restarts beside its Triton then
     begins with the memory it counts on. A load waits `reconnect_wait_s` for a server that is away. Start and stop
-    belong in one event loop.
+    must run in the same event loop.
     """
 
     name: str = "triton"
@@ -67,10 +67,10 @@ class TritonRuntime:
         self._reconnect_wait_s = reconnect_wait_s
         self._unload_others = unload_others
         self._on_lost: LabelsLost = lambda _: None
-        # Label → number of its load: an error of a run begun before a reload says nothing about what is there since.
+        # Label → number of its load: an error of a run begun before a reload does not concern the label loaded since.
         self._held: dict[str, int] = {}
         self._loads = itertools.count()
-        # Models that Triton may still hold, or hold dead, although this runtime does not count them any more.
+        # Models that Triton may still hold, alive or dead, although this runtime no longer counts them.
         self._stale: set[str] = set()
         self._clearing = asyncio.Lock()
         self._client: Any = None
@@ -79,7 +79,7 @@ class TritonRuntime:
         self._connected = asyncio.Event()
 
     def on_labels_lost(self, callback: LabelsLost) -> None:
-        """See `Runtime`. Called when the server goes, when it turns out to have dropped a model, or a stub dies."""
+        """See `Runtime`. Called when the server ends, is found to have dropped a model, or a stub process dies."""
         self._on_lost = callback
 
     async def start(self) -> None:
@@ -97,11 +97,11 @@ class TritonRuntime:
             raise
 
     async def ready(self) -> None:
-        """Wait until there is a connection; `RuntimeUnavailableError` if there is none in the time a start may take."""
+        """Wait for a connection; `RuntimeUnavailableError` if there is none within `start_timeout_s`."""
         await self._wait_for_connection(self._start_timeout_s)
 
     async def stop(self) -> None:
-        """Close the connection. What is loaded stays loaded: the server is someone else's."""
+        """Close the connection. Loaded models stay loaded: the server belongs to somebody else."""
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
@@ -116,12 +116,12 @@ class TritonRuntime:
         self._held.clear()
 
     async def check(self, label: str) -> None:
-        """See `Runtime`. What there is in a repository that only Triton sees, only a load can tell."""
+        """See `Runtime`. Passes where only Triton sees the repository: there only a load can tell."""
         if self._repository is not None and self._repository.is_dir():
             ModelEntry(self._repository, label).check()
 
     async def load(self, label: str) -> None:
-        """See `Runtime`. A model whose process had died is unloaded first: Triton takes it for loaded."""
+        """See `Runtime`. A model whose process had died is unloaded first: Triton still counts it as loaded."""
         client = self._open_client()
         model = model_name(label)
         await self._wait_for_connection(self._reconnect_wait_s)
@@ -129,7 +129,7 @@ class TritonRuntime:
         try:
             await client.load_model(model, client_timeout=self._load_timeout_s)
         except InferenceServerException as exc:
-            self._stale.add(model)  # it may still come to be loaded
+            self._stale.add(model)  # Triton may still finish the load
             error = load_error(label, exc)
             if isinstance(error, UnknownModelError) and self._entry_exists(label):
                 raise LoadError(f"Triton cannot read the entry of {label}: is its config.pbtxt well formed?") from exc
@@ -143,7 +143,7 @@ class TritonRuntime:
         """See `Runtime`."""
         self._held.pop(label, None)
         self._stale.add(model_name(label))
-        with contextlib.suppress(RuntimeUnavailableError):  # it stays stale: the next load sees to it
+        with contextlib.suppress(RuntimeUnavailableError):  # it stays stale: the next load unloads it
             await self._clear_stale()
 
     async def run(self, label: str, inputs: Tensors, *, timeout_s: float | None = None) -> Tensors:
@@ -159,7 +159,7 @@ class TritonRuntime:
         return {output.name: result.as_numpy(output.name) for output in result.get_response().outputs}
 
     def lose_all(self) -> None:
-        """Count nothing as loaded any more, for the server has gone."""
+        """Count no label as loaded any more: the server has ended."""
         self._connected.clear()
         self._lose(frozenset(self._held))
 
@@ -177,11 +177,11 @@ class TritonRuntime:
         try:
             index = await self._open_client().get_model_repository_index(client_timeout=_CONTROL_TIMEOUT_S)
         except InferenceServerException as exc:
-            raise RuntimeUnavailableError(f"Triton at {self._target} does not say what it holds: {exc}") from exc
+            raise RuntimeUnavailableError(f"Triton at {self._target} did not list its models: {exc}") from exc
         self._stale = {model.name for model in index.models if model.state == "READY"}
 
     async def _clear_stale(self) -> None:
-        """Unload what Triton may hold beyond what is counted. One at a time, so that no load can come in between."""
+        """Unload models that Triton may hold uncounted; under a lock, so that no load comes in between."""
         async with self._clearing:
             client = self._open_client()
             while self._stale:
@@ -193,7 +193,7 @@ class TritonRuntime:
                 self._stale.discard(model)
 
     async def _watch_connection(self, channel: grpc.aio.Channel) -> None:
-        """A server that goes takes its connection along within 10 ms, long before anyone asks it something."""
+        """Follow the connection: it ends within 10 ms of the server, long before the next request fails."""
         async for state in _states(channel):
             logger.bind(target=self._target, state=state.name).debug("triton connection")
             if state is grpc.ChannelConnectivity.READY:
@@ -228,7 +228,7 @@ async def _states(channel: grpc.aio.Channel) -> AsyncIterator[grpc.ChannelConnec
 
 
 def _infer_inputs(inputs: Tensors) -> list[InferInput]:
-    """The tensors as Triton's client wants them; raises `BadParametersError` and `TooLargeError`."""
+    """Convert the tensors for Triton's client; raises `BadParametersError` and `TooLargeError`."""
     sent = []
     total = 0
     for name, array in inputs.items():

@@ -1,4 +1,4 @@
-"""What Triton's gRPC errors mean. The one place that knows its statuses and messages (2.51, seen in tests)."""
+"""Translation of Triton's gRPC errors: the one place that knows its statuses and messages (2.51, seen in tests)."""
 
 import re
 from typing import Final
@@ -21,23 +21,23 @@ _NOISE: Final = re.compile(
 )
 
 _BAD_VALUES: Final = re.compile(r"onnx runtime error 2:")
-"""The official backend's words for values that the graph refuses, such as a token id past the vocabulary."""
+"""Text of the official backend for values that the graph refuses, such as a token id past the vocabulary."""
 
 _AWAY: Final = frozenset({"UNAVAILABLE", "NOT_FOUND", "CANCELLED"})
 
 
 def status_of(error: InferenceServerException) -> str:
-    """The gRPC status as a bare name, such as NOT_FOUND; empty for an error of the client library itself."""
+    """Return the gRPC status as a bare name, such as NOT_FOUND; empty for an error of the client library itself."""
     return (error.status() or "").removeprefix("StatusCode.")
 
 
 def is_dead_stub(error: InferenceServerException) -> bool:
-    """Whether the model's process has died. Triton still calls such a model ready, until it is unloaded."""
+    """Return whether the model's process has died. Triton still calls such a model ready, until it is unloaded."""
     return status_of(error) == "INTERNAL" and "Stub process" in error.message()
 
 
 def load_error(label: str, error: InferenceServerException) -> LabelbusError:
-    """What a refused load means to a worker."""
+    """Translate the error of a load."""
     match status_of(error):
         case "UNAVAILABLE" | "CANCELLED":
             return RuntimeUnavailableError(f"Triton is away: {_said(error)}")
@@ -50,7 +50,7 @@ def load_error(label: str, error: InferenceServerException) -> LabelbusError:
 
 
 def run_error(label: str, error: InferenceServerException) -> LabelbusError:
-    """What a failed inference means to a worker."""
+    """Translate the error of an inference."""
     status = status_of(error)
     if status == "NOT_FOUND":
         return RuntimeUnavailableError(f"{label} is not loaded in Triton any more")
@@ -64,7 +64,7 @@ def run_error(label: str, error: InferenceServerException) -> LabelbusError:
 
 
 def loses_label(error: InferenceServerException) -> bool:
-    """Whether a failed inference shows that the label must be loaded again before it can run."""
+    """Return whether a failed inference shows that the label must be loaded again before it can run."""
     return status_of(error) in _AWAY or is_dead_stub(error)
 
 

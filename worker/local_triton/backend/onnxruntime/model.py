@@ -1,8 +1,8 @@
 """A Python-based Triton backend, `onnxruntime`: serves `model.onnx` of any entry that says `backend: "onnxruntime"`.
 
-It stands in for the official backend of that name, which the Triton of the wheel does not have, so that one model
-repository serves both. It runs inside Triton's stub process, by Triton's file name and class name, and imports
-nothing of labelbus. Of the official backend's parameters it knows `intra_op_thread_count` and
+This backend replaces the official one of that name, which the Triton of the wheel does not have, so that one model
+repository serves both. It runs inside Triton's stub process, under the file name and class name that Triton expects,
+and imports nothing of labelbus. Of the official backend's parameters it knows `intra_op_thread_count` and
 `inter_op_thread_count`; the variable `LABELBUS_ONNX_THREADS` is the default of the first.
 """
 
@@ -28,7 +28,7 @@ class TritonPythonModel:
     """One instance of one model."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Open the graph; what is wrong with it becomes the error of the load."""
+        """Open the graph; a fault in it becomes the error of the load."""
         _leave_with(os.getppid())
         config = json.loads(args["model_config"])
         path = (
@@ -46,7 +46,7 @@ class TritonPythonModel:
         _check_names("output", list(self._output_types), [o.name for o in self._session.get_outputs()])
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
-        """One response a request, in order; requests whose tensors fit together go through the graph as one batch."""
+        """Return one response a request, in order; requests whose tensors fit together run as one batch."""
         inputs = [{tensor.name(): tensor.as_numpy() for tensor in request.inputs()} for request in requests]
         wanted = [list(request.requested_output_names()) for request in requests]
         responses: list[Any] = [None] * len(requests)
@@ -65,7 +65,7 @@ class TritonPythonModel:
         return list(groups.values())
 
     def _run_group(self, group: list[Arrays]) -> Iterator[Any]:
-        """Outputs or a TritonError for each member. One that the graph refuses does not fail those beside it."""
+        """Return outputs or a TritonError for each member: one that the graph refuses does not fail the others."""
         if len(group) == 1:
             yield self._run(group[0])
             return
@@ -85,7 +85,7 @@ class TritonPythonModel:
             outputs = self._session.run(names, {name: _to_graph(array) for name, array in arrays.items()})
         except InvalidArgument as exc:
             return pb_utils.TritonError(f"onnxruntime: {exc}", pb_utils.TritonError.INVALID_ARG)
-        except Exception as exc:  # noqa: BLE001  # whatever it is, it is this request's answer
+        except Exception as exc:  # noqa: BLE001  # any error is this request's answer
             return pb_utils.TritonError(f"onnxruntime: {exc}")
         return dict(zip(names, map(_from_graph, outputs), strict=True))
 
@@ -104,8 +104,8 @@ class TritonPythonModel:
 def _leave_with(server: int) -> None:
     """End this process when the server ends.
 
-    Triton's stub looks for its server every 300 ms, and leaves when it is gone. But one was seen to wait for ever on
-    a lock after its server had been stopped and killed, its memory still taken.
+    Triton's stub looks for its server every 300 ms, and ends when the server has. But a stub was seen to wait for ever
+    on a lock after its server had been stopped and killed, its memory still occupied.
     """
 
     def wait() -> None:
@@ -117,7 +117,7 @@ def _leave_with(server: int) -> None:
 
 
 def _to_graph(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Text is bytes in Triton and str in onnxruntime."""
+    """Decode texts, which are bytes in Triton and str in onnxruntime."""
     if array.dtype != np.object_:
         return array
     return np.array([text.decode() for text in array.flat], dtype=np.object_).reshape(array.shape)
@@ -137,7 +137,7 @@ def _options(config: dict[str, Any]) -> ort.SessionOptions:
         parameters.get("intra_op_thread_count") or os.environ.get("LABELBUS_ONNX_THREADS") or 0
     )
     options.inter_op_num_threads = int(parameters.get("inter_op_thread_count") or 0)
-    # Threads that spin while they wait would take the cores from the other models of this machine.
+    # Threads that spin while they wait would take cores from the other models of this machine.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
 
