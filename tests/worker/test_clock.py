@@ -50,7 +50,7 @@ def test_drift_is_followed_while_messages_come(rate):
         assert abs(left - 1000) <= 2 * FORGET_MS * 0.0005 + 2
 
 
-def test_a_sender_that_was_silent_for_long_begins_anew():
+def test_a_sender_that_was_silent_for_long_begins_again():
     clocks = SenderClocks()
     message(clocks, at=0, skew=-60_000)
     assert message(clocks, at=10 * FORGET_MS, skew=60_000) == 1000

@@ -382,7 +382,7 @@ async def test_never_more_than_the_capacity_is_in_memory_whatever_is_wanted(make
     assert sum(isinstance(answer, Use) for answer in answers) > 100
 
 
-async def test_nothing_is_given_up_for_a_model_that_does_not_exist(make_bench):
+async def test_nothing_is_evicted_for_a_model_that_does_not_exist(make_bench):
     bench = make_bench(1)
     bench.runtime.absent.add("nobody")
     await bench.use_once("held")
@@ -391,7 +391,7 @@ async def test_nothing_is_given_up_for_a_model_that_does_not_exist(make_bench):
     assert bench.runtime.unloads == []
 
 
-async def test_a_model_that_was_converted_anew_is_loaded_anew(make_bench):
+async def test_a_model_that_was_converted_again_is_loaded_again(make_bench):
     bench = make_bench(2)
     await bench.use_once("model")
     bench.holder.refresh("model")
@@ -400,7 +400,7 @@ async def test_a_model_that_was_converted_anew_is_loaded_anew(make_bench):
     assert bench.runtime.most == 1
 
 
-async def test_who_uses_a_model_that_is_converted_anew_ends_with_the_old_one(make_bench):
+async def test_a_user_of_a_model_that_is_converted_again_ends_with_the_old_one(make_bench):
     bench = make_bench(2)
     user = bench.user("model")
     await user.holds()
@@ -413,7 +413,7 @@ async def test_who_uses_a_model_that_is_converted_anew_ends_with_the_old_one(mak
     assert bench.runtime.loads == ["model", "model"]
 
 
-async def test_a_failed_load_may_be_tried_at_once_when_its_model_was_converted_anew(make_bench):
+async def test_a_failed_load_may_be_tried_at_once_when_its_model_was_converted_again(make_bench):
     bench = make_bench(1)
     bench.runtime.failures["broken"] = LoadError("half a graph")
     await failure(bench.user("broken").task)

@@ -121,7 +121,7 @@ async def test_a_tokenizer_that_cannot_be_read_fails_to_load(
         await tokens.encode("org/one", ["one"])
 
 
-async def test_a_tokenizer_is_read_anew_with_a_load_and_not_before(tokens: Tokens, entry: ModelEntry) -> None:
+async def test_a_tokenizer_is_read_again_with_a_load_and_not_before(tokens: Tokens, entry: ModelEntry) -> None:
     await tokens.load("org/one")
     write_tokenizer(entry, words=["[PAD]", "[UNK]", "two", "one"])
     assert ids(await tokens.encode("org/one", ["one"])) == [[[2]]]
