@@ -12,6 +12,8 @@ import pytest
 
 from tools.release import ReleaseError, chart_with_version, next_version, project_version, with_version
 
+pytestmark = pytest.mark.xdist_group("release")  # the tests share a repository
+
 ROOT = Path(__file__).parents[2]
 PYPROJECT = (ROOT / "pyproject.toml").read_text()
 
@@ -136,8 +138,8 @@ def test_a_release_is_a_commit_a_tag_and_two_files_and_nothing_is_pushed(reposit
     assert "the tag v98.7.7 exists already" in again.stderr
 
 
-def test_a_release_is_refused_when_a_check_fails(repository):
-    repository.just.write_text("#!/bin/sh\nexit 3\n")
+def test_a_release_is_refused_when_a_check_fails(repository, monkeypatch):
+    monkeypatch.setattr(repository, "just", "false")
     repository.change("CHANGELOG.md", lambda text: text.replace("## Unreleased\n", "## Unreleased\n\n- More.\n", 1))
     repository.commit("More")
     before = repository.state()
