@@ -38,6 +38,28 @@ def starting_with(*names: str) -> list[Command]:
     return [command for command in commands() if command.text.split()[0] in names]
 
 
+def flags_of(name: str) -> set[str]:
+    found = labelbus.get_command(click.Context(labelbus), name)
+    assert found is not None
+    return {flag for parameter in found.params for flag in (*parameter.opts, *parameter.secondary_opts)}
+
+
+def test_flags_in_the_text_exist():
+    known = set[str]().union(*map(flags_of, COMMANDS))
+    for package in ("bench", "tools"):
+        for path in (ROOT / package).rglob("*.py"):
+            text = path.read_text()
+            known.update(re.findall(r'"(--[a-z][a-z-]+)', text))
+            fields = re.findall(r"^    (\w+): ", text, re.MULTILINE)  # of settings that become flags
+            known.update(f"--{name.replace('_', '-')}" for name in fields)
+    for page in PAGES:
+        prose = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+        for quoted in re.findall(r"`([^`\n]*)`", prose):
+            if not quoted.startswith(("kubectl ", "aws ", "alias ")):
+                flags = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", quoted))
+                assert flags <= known, f"{page.relative_to(ROOT)}: {quoted}"
+
+
 def test_commands_are_found():
     assert len(starting_with("labelbus")) > 7
     assert len(starting_with("just")) > 20
@@ -52,11 +74,8 @@ def test_labelbus_has_that_command_with_those_flags(command):
     if name == "<component>":
         return
     assert name in COMMANDS
-    found = labelbus.get_command(click.Context(labelbus), name)
-    assert found is not None
-    known = {flag for parameter in found.params for flag in (*parameter.opts, *parameter.secondary_opts)}
     flags = {word.partition("=")[0] for word in words if word.startswith("-") and word != "-"}
-    assert flags <= known | {"--help"}
+    assert flags <= flags_of(name) | {"--help"}
 
 
 @pytest.mark.parametrize("command", starting_with("just", "uvx"), ids=str)
