@@ -1,4 +1,4 @@
-"""The chart with a stand-in for the official NATS chart, or with that one; and what `just check-deploy` prints."""
+"""Fixtures of the chart, with a stub of the NATS chart or with the official one; report of `just check-deploy`."""
 
 import os
 from collections import Counter, defaultdict
@@ -28,7 +28,7 @@ NEVER_RUN = (
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """With LABELBUS_LADDER=1: what was checked, what was not and why."""
+    """With LABELBUS_LADDER=1, report what was checked, what was not, and why."""
     if os.environ.get("LABELBUS_LADDER") != "1":
         return
     counts: dict[str, Counter[str]] = defaultdict(Counter)
@@ -55,19 +55,19 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session")
 def chart(tmp_path_factory: pytest.TempPathFactory) -> Chart:
-    """The chart with the stand-in."""
+    """Return the chart with the stub."""
     return Chart(tmp_path_factory.mktemp("chart") / "labelbus", need("helm"), NATS_STAND_IN)
 
 
 @pytest.fixture(scope="session", params=["stand-in", "official"])
 def any_chart(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Chart:
-    """The chart with each of the two."""
+    """Return the chart with the stub, then with the official NATS chart."""
     nats = NATS_STAND_IN if request.param == "stand-in" else official_nats_chart()
     return Chart(tmp_path_factory.mktemp("chart") / "labelbus", need("helm"), nats)
 
 
 def official_nats_chart() -> Path:
-    """What `helm dependency build k8s/labelbus` fetched, or LABELBUS_TEST_NATS_CHART names: a folder or a .tgz."""
+    """Return the chart that `helm dependency build` fetched, or LABELBUS_TEST_NATS_CHART names (folder or .tgz)."""
     named = os.environ.get("LABELBUS_TEST_NATS_CHART")
     found = [Path(named)] if named else sorted((CHART / "charts").glob("nats-*.tgz"))
     if not found:

@@ -1,4 +1,4 @@
-"""Containers on a network of their own, as locked up as the chart's pods are."""
+"""Containers on their own network, with the security settings of the chart's pods."""
 
 import contextlib
 import time
@@ -17,7 +17,7 @@ LOCKED_UP = {
 
 
 class Network:
-    """Containers that find each other by name; `close` removes them, the network and its volumes."""
+    """Containers that reach each other by name; `close` removes them, the network and its volumes."""
 
     def __init__(self) -> None:
         self.name = f"labelbus-test-{uuid.uuid4().hex[:8]}"
@@ -33,7 +33,7 @@ class Network:
         return str(volume.name)
 
     def run(self, name: str, image: str, **options: Any) -> Any:
-        """A running container that the others reach as `name`, unless it shares another one's network."""
+        """Run a container that the others reach as `name`, unless it shares the network of another one."""
         where = {} if "network_mode" in options else {"network": self.name, "hostname": name}
         container = self.client.containers.create(image, name=f"{self.name}-{name}", **where, **LOCKED_UP, **options)
         self._open.callback(container.remove, force=True, v=True)
@@ -50,7 +50,7 @@ class Network:
 
 
 def until(condition: Callable[[], object], what: str, deadline_s: float = 90) -> None:
-    """Returns when the condition holds; fails after the deadline."""
+    """Return when the condition holds; fail after the deadline."""
     end = time.monotonic() + deadline_s
     while not condition():
         assert time.monotonic() < end, f"not within {deadline_s:g} s: {what}"
@@ -58,7 +58,7 @@ def until(condition: Callable[[], object], what: str, deadline_s: float = 90) ->
 
 
 def published(container: Any, port: int) -> str:
-    """Where a container's port is on this machine."""
+    """Return the address of a container's port on this machine."""
     container.reload()
     (binding, *_) = container.ports[f"{port}/tcp"]
     return f"127.0.0.1:{binding['HostPort']}"

@@ -1,4 +1,4 @@
-"""The chart as Kubernetes would get it."""
+"""Rendering of the chart: the objects that Kubernetes would get."""
 
 import json
 import shutil
@@ -20,10 +20,10 @@ Object = dict[str, Any]
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
-    """One way to install the chart."""
+    """Arguments of one installation of the chart."""
 
     files: tuple[str, ...] = ()
-    """Names in k8s/values, without .yaml."""
+    """Names of files in k8s/values, without .yaml."""
     values: Object = msgspec.field(default_factory=dict)
     release: str = "rel"
 
@@ -49,7 +49,7 @@ class Release:
         return found[0]
 
     def pods(self) -> Iterator[tuple[str, Object]]:
-        """Name and pod spec of everything that makes pods."""
+        """Return name and pod spec of every object that creates pods."""
         for each in self.objects:
             if each["kind"] in ("Deployment", "StatefulSet"):
                 yield each["metadata"]["name"], each["spec"]["template"]["spec"]
@@ -58,7 +58,7 @@ class Release:
 
 
 class Chart:
-    """A copy of the chart with a NATS chart inside, as `helm dependency build` would leave it."""
+    """Copy of the chart with a NATS chart inside, as `helm dependency build` would leave it."""
 
     def __init__(self, folder: Path, helm: Path, nats_chart: Path) -> None:
         self.folder = folder
@@ -72,14 +72,14 @@ class Chart:
             shutil.copy(nats_chart, folder / "charts")
 
     def template(self, case: Case) -> subprocess.CompletedProcess[str]:
-        """What `helm template` makes of it."""
+        """Return the outcome of `helm template`."""
         own = self.folder.with_name(f"values-{abs(hash(repr(case)))}.yaml")
         own.write_text(json.dumps(case.values))  # every JSON is YAML, and its "n" is no boolean
         files = [VALUES / f"{name}.yaml" for name in case.files]
         return run(self.helm, "template", case.release, self.folder, *_flags([*files, own]))
 
     def render(self, case: Case) -> Release:
-        """The release, rendered once; what does not render fails the test."""
+        """Render the release, once for equal arguments; fail the test if it does not render."""
         if (known := self._rendered.get(repr(case))) is not None:
             return known
         outcome = self.template(case)

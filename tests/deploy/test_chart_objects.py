@@ -1,4 +1,4 @@
-"""What the rendered objects promise."""
+"""Promises of the rendered objects."""
 
 import re
 from urllib.parse import urlsplit
@@ -289,7 +289,7 @@ def test_every_question_to_prometheus_can_be_read_and_is_about_what_is_published
 
 
 def published() -> set[str]:
-    """The names of the dispatcher's series."""
+    """Return the names of the dispatcher's series."""
     families = set(re.findall(r'"(labelbus_[a-z_]+)"', (ROOT / "dispatcher" / "metrics.py").read_text()))
     return families | {f"{family}_{suffix}" for family in families for suffix in ("total", "info", "bucket", "count")}
 
@@ -310,7 +310,7 @@ def test_high_availability_has_three_nats_servers_and_two_dispatchers(any_chart:
 
 
 def pods(release: Release) -> list[tuple[str, Object]]:
-    """Component and pod spec of each part of labelbus that is there."""
+    """Return component and pod spec of each rendered component."""
     components = {
         each["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/component"]: each["spec"]["template"]["spec"]
         for kind in ("Deployment", "StatefulSet")
@@ -330,7 +330,7 @@ def containers(pod: Object) -> list[Object]:
 
 
 def environment(release: Release, container: Object) -> dict[str, str | None]:
-    """Variables with their values; those from the pod or from a secret as a name that will do."""
+    """Return the variables with their values; those from the pod or from a secret have a plausible name as value."""
     variables: dict[str, str | None] = {}
     for source in container.get("envFrom", []):
         name = source["configMapRef"]["name"]

@@ -1,4 +1,4 @@
-"""Values that make no sense are refused with a sentence that says what to do."""
+"""Invalid and contradictory values are refused with a message that says what to do."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Every way to install the chart gives objects that Kubernetes takes."""
+"""Every installation of the chart gives objects that Kubernetes accepts."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.deploy.tools import need, run, succeed
 
 KUBERNETES_VERSIONS = ("1.29", "1.33", "1.37")
 OTHER_GROUPS = ("keda.sh/", "monitoring.coreos.com/")
-"""Custom resources: no schema of Kubernetes knows them."""
+"""Custom resources, which have no schema in Kubernetes."""
 
 
 @pytest.mark.parametrize("version", KUBERNETES_VERSIONS)
@@ -77,7 +77,7 @@ def test_the_chart_passes_helm_lint(chart: Chart) -> None:
 
 
 def references(spec: Object) -> list[tuple[str, str]]:
-    """Kind and name of what a pod takes from elsewhere."""
+    """Return kind and name of every object that a pod refers to."""
     found = [("ServiceAccount", spec["serviceAccountName"])] if "serviceAccountName" in spec else []
     for volume in spec.get("volumes", []):
         if "secret" in volume:
@@ -95,7 +95,7 @@ def references(spec: Object) -> list[tuple[str, str]]:
 
 
 def claims(release: Release, name: str) -> set[str]:
-    """Volumes that a StatefulSet makes."""
+    """Return the volumes that a StatefulSet creates."""
     return {
         claim["metadata"]["name"]
         for each in release.of_kind("StatefulSet")

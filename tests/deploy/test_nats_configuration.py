@@ -1,4 +1,4 @@
-"""The configuration that the NATS of a release gets, checked by the server itself."""
+"""Configuration of a release's NATS, checked by the server itself."""
 
 import asyncio
 import os
@@ -47,7 +47,7 @@ async def test_nats_lets_labelbus_in_and_nobody_else(any_chart: Chart, tmp_path:
 
 
 async def answer_to_a_stranger(url: str) -> str:
-    """What the server says to a client without a password, until it hangs up."""
+    """Return what the server sends to a client without a password until it closes the connection."""
     host, port = url.removeprefix("nats://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(b'CONNECT {"verbose": false}\r\nPING\r\n')
@@ -71,7 +71,7 @@ async def listening(process: asyncio.subprocess.Process) -> str:
 
 
 def written(release: Release, folder: Path) -> Path:
-    """The configuration as a file, with its own folder in place of the pod's volumes."""
+    """Write the configuration into a file, with a local folder in place of the pod's volumes."""
     (text,) = [
         each["data"]["nats.conf"] for each in release.of_kind("ConfigMap") if "nats.conf" in each.get("data", {})
     ]

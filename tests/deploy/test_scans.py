@@ -1,4 +1,4 @@
-"""Scanners of chart, Terraform and Dockerfile find nothing but what is meant, and that for a reason."""
+"""Scanners of chart, Terraform and Dockerfile find only what is accepted for a stated reason."""
 
 import json
 from pathlib import Path
@@ -57,7 +57,7 @@ def test_the_values_files_are_all_rendered_by_some_case() -> None:
 
 
 def checkov(framework: str, folder: Path, meant: dict[str, str]) -> int:
-    """How many checks passed; any that failed and is not meant fails the test, and so does one meant in vain."""
+    """Return how many checks passed; fail on findings not accepted, and on accepted ones that are not found."""
     what = ("--directory", folder, "--framework", framework, "--skip-path", ".*/tests/.*")
     outcome = run(need("checkov"), *what, "--output", "json", "--quiet", "--skip-download")
     report = json.loads(outcome.stdout)

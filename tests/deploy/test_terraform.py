@@ -1,4 +1,4 @@
-"""tf/: formatted, valid, its tests with mocked providers, and applied to and destroyed on AWS on loopback."""
+"""Terraform in tf/: formatted, valid, tested with mocked providers, applied and destroyed on an emulated AWS."""
 
 import json
 import os
@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("terraform")]
 
 
 class Terraform:
-    """Terraform on a copy of a module."""
+    """Terraform in a copy of a module."""
 
     def __init__(self, module: Path, folder: Path, plugins: Path | None) -> None:
         self.binary = need("terraform", "see its install page")
@@ -43,7 +43,7 @@ class Terraform:
         self.environment = {"TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1", "TF_CLI_CONFIG_FILE": os.devnull}
 
     def init(self) -> None:
-        """With the providers at hand; a skip where there are none."""
+        """Initialise with the local providers; skip where there are none."""
         given = [f"-plugin-dir={self.plugins}"] if self.plugins else []
         outcome = run(
             self.binary, "init", "-input=false", "-no-color", *given, cwd=self.folder, environment=self.environment
@@ -65,7 +65,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Terraform:
 
 @pytest.fixture(scope="module")
 def release(tmp_path_factory: pytest.TempPathFactory) -> Terraform:
-    """tf/helm with the real provider where it is at hand, else with a stand-in that has its schema."""
+    """Return tf/helm with the real provider if it is there, else with a stub that has its schema."""
     folder = tmp_path_factory.mktemp("helm")
     plugins = mirror("helm") or stand_in_provider(folder / "plugins")
     terraform = Terraform(ROOT / "tf" / "helm", folder, plugins)
@@ -121,7 +121,7 @@ def test_the_release_is_valid_and_its_own_tests_pass(release: Terraform) -> None
 
 @pytest.fixture
 def aws() -> Iterator[str]:
-    """The address of AWS on loopback."""
+    """Return the address of the emulated AWS."""
     python = need("kubernetes-validate").with_name("python")
     process = subprocess.Popen(
         [python, STAND_INS / "aws.py"],

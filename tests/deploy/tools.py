@@ -1,4 +1,4 @@
-"""The programs that check the deployment: from `.venv-deploy` (`just deploy-tools`), else from PATH."""
+"""Programs that check the deployment: from `.venv-deploy` (`just deploy-tools`), else from PATH."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ def find(program: str) -> Path | None:
 
 
 def need(program: str, where_from: str = "`just deploy-tools` brings it") -> Path:
-    """The program, or a skip that says where to get it."""
+    """Return the program, or skip and say where to get it."""
     path = find(program)
     if path is None:
         pytest.skip(f"{program} is not installed: {where_from}")
@@ -31,7 +31,7 @@ def need(program: str, where_from: str = "`just deploy-tools` brings it") -> Pat
 def run(
     *command: str | Path, cwd: Path = ROOT, environment: Mapping[str, str] | None = None, timeout_s: float = 300
 ) -> subprocess.CompletedProcess[str]:
-    """The command's outcome, whatever it is; stdout and stderr as text."""
+    """Return the command's outcome, whatever it is; stdout and stderr as text."""
     return subprocess.run(
         command,
         cwd=cwd,
@@ -45,7 +45,7 @@ def run(
 
 
 def succeed(*command: str | Path, cwd: Path = ROOT, environment: Mapping[str, str] | None = None) -> str:
-    """What the command printed; its failure is the test's."""
+    """Return what the command printed; fail the test if the command fails."""
     outcome = run(*command, cwd=cwd, environment=environment)
     assert outcome.returncode == 0, f"{' '.join(map(str, command))}\n{outcome.stdout}\n{outcome.stderr}"
     return outcome.stdout
