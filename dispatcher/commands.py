@@ -51,7 +51,7 @@ class CommandExecutor:
                         self.execute_soon(commands[done:])
                         raise
                 case Reject():
-                    self._completion.reject(command)
+                    self._completion.reject(self._loop.time(), command)
         self.schedule_tick()
 
     def execute_soon(self, commands: Commands) -> None:
@@ -82,13 +82,14 @@ class CommandExecutor:
         in_flight = assign.task.item
         in_flight.assignment = assign
         request = in_flight.request
+        now = self._loop.time()
         sent_ms = self._clock.now_ms()
         task = Task(
             task_id=request.task_id,
             task_type=request.task_type,
             label=request.label,
             parameters=request.parameters,
-            deadline_ms=sent_ms + int((in_flight.deadline - self._loop.time()) * 1000),
+            deadline_ms=sent_ms + int((in_flight.deadline - now) * 1000),
             attempt=assign.attempt,
             evict_label=assign.evict_label,
             sent_ms=sent_ms,
@@ -99,13 +100,13 @@ class CommandExecutor:
         subjects = self._bus.subjects
         subject = subjects.task_any if assign.worker_id is None else subjects.task(assign.worker_id)
         headers = {"traceparent": request.traceparent} if request.traceparent else None
-        self._prober.add(assign.assignment_id, assign.worker_id)
+        self._prober.add(now, assign.assignment_id, assign.worker_id)
         reply = self._replies.assignment(assign.assignment_id)
         try:
             await self._bus.publish(subject, encode_task(task), reply=reply, headers=headers)
         except LabelbusError as exc:
             self._prober.settle(assign.assignment_id)
-            self._completion.fail_unsent(in_flight, exc)
+            self._completion.fail_unsent(now, in_flight, exc)
             # No worker will answer the task: without an outcome its slot would be taken for good. Not awaited, since
             # the next task may be as little publishable as this one.
             unsent = Outcome(ok=False, label_hit=False, load_ms=0.0, run_ms=0.0)

@@ -1,6 +1,5 @@
 """The ends of requests: each is counted, logged and answered here, once."""
 
-import asyncio
 from typing import Final
 
 from loguru import logger
@@ -17,16 +16,15 @@ class Completion:
     """Answers requests in flight, and counts how they ended.
 
     A request that is over, since its deadline passed or its client went away in the same turn of the event loop, is
-    left alone. `logs_answers` writes a line for each answer of a worker.
+    left alone. `logs_answers` writes a line for each answer of a worker. `now` is the event loop's time.
     """
 
     def __init__(self, counters: Counters, durations: RouteDurations, *, logs_answers: bool) -> None:
         self._counters = counters
         self._durations = durations
         self._logs_answers: Final = logs_answers
-        self._loop = asyncio.get_running_loop()
 
-    def answer(self, assign: Assign[InFlightRequest], result: Result) -> None:
+    def answer(self, now: float, assign: Assign[InFlightRequest], result: Result) -> None:
         """Answer the request with the worker's result, be it an output or an error."""
         in_flight = assign.task.item
         if in_flight.is_over:
@@ -51,12 +49,12 @@ class Completion:
             self._counters.expired += 1
         else:
             self._counters.failed += 1
-        self._durations.observe(answer.route, self._loop.time() - in_flight.began)
+        self._durations.observe(answer.route, now - in_flight.began)
         if self._logs_answers:
             _log_answer(assign.task.label, answer)
         in_flight.answer(answer)
 
-    def reject(self, reject: Reject[InFlightRequest]) -> None:
+    def reject(self, now: float, reject: Reject[InFlightRequest]) -> None:
         """Answer the request with the router's refusal."""
         in_flight = reject.task.item
         if in_flight.is_over:
@@ -69,9 +67,9 @@ class Completion:
         logger.bind(
             task_id=reject.task.task_id, label=reject.task.label, code=error.code, workers=list(reject.worker_ids)
         ).warning("task refused")
-        in_flight.fail(self._loop.time(), error, worker_id=",".join(reject.worker_ids))
+        in_flight.fail(now, error, worker_id=",".join(reject.worker_ids))
 
-    def expire(self, in_flight: InFlightRequest) -> None:
+    def expire(self, now: float, in_flight: InFlightRequest) -> None:
         """Answer a request whose deadline has passed."""
         if in_flight.is_over:
             return
@@ -82,15 +80,15 @@ class Completion:
         request = in_flight.request
         logger.bind(task_id=request.task_id, label=request.label, where=where).warning("deadline passed")
         error = DeadlineError(f"no answer before the deadline; the task was {where}. Give it more time, or add workers")
-        in_flight.fail(self._loop.time(), error, worker_id=worker_id)
+        in_flight.fail(now, error, worker_id=worker_id)
 
-    def fail_unsent(self, in_flight: InFlightRequest, failure: LabelbusError) -> None:
+    def fail_unsent(self, now: float, in_flight: InFlightRequest, failure: LabelbusError) -> None:
         """Answer a request whose task could not be published, with an error of the failure's own kind."""
         if in_flight.is_over:
             return
         self._counters.rejected += 1
         why = reason(failure.__cause__ or failure)  # the cause: the failure names a subject, which clients do not know
-        in_flight.fail(self._loop.time(), type(failure)(f"could not publish the task to NATS ({why}); try again"))
+        in_flight.fail(now, type(failure)(f"could not publish the task to NATS ({why}); try again"))
 
 
 def _log_answer(label: str, answer: TaskAnswer) -> None:

@@ -127,33 +127,34 @@ class DispatcherService:
             self._executor.schedule_tick()
 
     def _handle(self, received: Received) -> Commands:
+        now = self._loop.time()
         match received:
             case ResultReceived(assignment_id, result):
                 self._prober.settle(assignment_id)
-                self._prober.mark_alive(result.worker_id)
+                self._prober.mark_alive(now, result.worker_id)
                 if result.status is Status.BUSY:
-                    return self._task_bounced(assignment_id, result)
-                return self._task_finished(assignment_id, result)
+                    return self._task_bounced(now, assignment_id, result)
+                return self._task_finished(now, assignment_id, result)
             case StateReceived(state):
-                self._prober.mark_alive(state.worker_id)
-                return self.router.worker_seen(self._loop.time(), view_of_state(state))
+                self._prober.mark_alive(now, state.worker_id)
+                return self.router.worker_seen(now, view_of_state(state))
             case TaskUndelivered(assignment_id):
                 self._prober.settle(assignment_id)
-                return self._task_undelivered(assignment_id)
+                return self._task_undelivered(now, assignment_id)
             case ResultUnreadable(assignment_id, why):
                 self._prober.settle(assignment_id)
-                return self._result_unreadable(assignment_id, why)
+                return self._result_unreadable(now, assignment_id, why)
             case PingAnswered(pinged_at, state, assignment_ids):
-                self._prober.ping_answered(state.worker_id, pinged_at, assignment_ids)
-                return self.router.worker_seen(self._loop.time(), view_of_state(state))
+                self._prober.ping_answered(now, state.worker_id, pinged_at, assignment_ids)
+                return self.router.worker_seen(now, view_of_state(state))
             case PingUndelivered(worker_id):
                 self._prober.ping_undelivered(worker_id)
                 return []
             case EchoReceived():
-                self._prober.echo_received()
+                self._prober.echo_received(now)
                 return []
 
-    def _task_finished(self, assignment_id: int, result: Result) -> Commands:
+    def _task_finished(self, now: float, assignment_id: int, result: Result) -> Commands:
         outcome = Outcome(
             ok=result.status is Status.OK,
             label_hit=result.label_hit,
@@ -164,7 +165,7 @@ class DispatcherService:
             view=None if result.state is None else view_of_state(result.state),
             worker_id=result.worker_id,
         )
-        finished = self.router.finished(self._loop.time(), assignment_id, outcome)
+        finished = self.router.finished(now, assignment_id, outcome)
         if result.worker_id in self._broken.worker_ids:
             self._broken.update()
         if finished.assignment is None:
@@ -174,28 +175,28 @@ class DispatcherService:
             self.counters.retried += 1
             _log_of(result).bind(code=result.error_code, reason=result.error_message).warning("task tried again")
         elif finished.answer:
-            self._completion.answer(finished.assignment, result)
+            self._completion.answer(now, finished.assignment, result)
         return finished.commands
 
-    def _task_bounced(self, assignment_id: int, result: Result) -> Commands:
+    def _task_bounced(self, now: float, assignment_id: int, result: Result) -> Commands:
         self.counters.bounced += 1
         state = result.state
         view = None if state is None else view_of_state(state)
-        commands = self.router.bounced(self._loop.time(), assignment_id, no_responders=False, view=view)
+        commands = self.router.bounced(now, assignment_id, no_responders=False, view=view)
         if state is None or state.running < state.slots + state.window:
             self._broken.update()
         return commands
 
-    def _task_undelivered(self, assignment_id: int) -> Commands:
+    def _task_undelivered(self, now: float, assignment_id: int) -> Commands:
         self.counters.bounced += 1
         # Just after NATS was away the worker may only need a moment longer than this dispatcher.
         no_responders = not self._bus.unsettled
-        return self.router.bounced(self._loop.time(), assignment_id, no_responders=no_responders)
+        return self.router.bounced(now, assignment_id, no_responders=no_responders)
 
-    def _result_unreadable(self, assignment_id: int, why: str) -> Commands:
+    def _result_unreadable(self, now: float, assignment_id: int, why: str) -> Commands:
         """Have the task tried again, if it may be; at last it fails."""
         unread = Outcome(ok=False, label_hit=False, load_ms=0.0, run_ms=0.0, retryable=True)
-        finished = self.router.finished(self._loop.time(), assignment_id, unread)
+        finished = self.router.finished(now, assignment_id, unread)
         assign = finished.assignment
         if finished.requeued:
             self.counters.retried += 1
@@ -207,14 +208,15 @@ class DispatcherService:
                 error_code=WorkerError.code,
                 error_message=f"the worker's answer cannot be read ({why}): is it of another version?",
             )
-            self._completion.answer(assign, result)
+            self._completion.answer(now, assign, result)
         return finished.commands
 
     # Events of the registry, of liveness and of time -------------------------------------------------------------
 
     def _entry_written(self, entry: WorkerEntry) -> None:
-        self._prober.record_heartbeat(entry.worker_id, entry.heartbeat_s)
-        self._executor.execute_soon(self.router.worker_seen(self._loop.time(), view_of_entry(entry)))
+        now = self._loop.time()
+        self._prober.record_heartbeat(now, entry.worker_id, entry.heartbeat_s)
+        self._executor.execute_soon(self.router.worker_seen(now, view_of_entry(entry)))
 
     def _worker_dead(self, worker_id: str) -> None:
         self.watch.disown(worker_id)
@@ -237,8 +239,9 @@ class DispatcherService:
 
     def _expire(self, in_flight: InFlightRequest) -> None:
         if not in_flight.is_over:
-            self._executor.execute_soon(self.router.cancel(self._loop.time(), in_flight.request.task_id))
-            self._completion.expire(in_flight)
+            now = self._loop.time()
+            self._executor.execute_soon(self.router.cancel(now, in_flight.request.task_id))
+            self._completion.expire(now, in_flight)
 
     def _known(self) -> list[str]:
         return [view.worker_id for view in self.router.workers()]

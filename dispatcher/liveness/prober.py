@@ -28,7 +28,7 @@ class Prober:
     """Pings workers that have outstanding assignments or an overdue heartbeat. Run `run()` as an owned task.
 
     `on_worker_gone` is called with a worker that is gone or hangs, `on_lost` with an assignment that will have no
-    answer. `known` returns the known workers; it is called about once a second.
+    answer. `known` returns the known workers; it is called about once a second. `now` is the event loop's time.
     """
 
     def __init__(
@@ -51,9 +51,9 @@ class Prober:
         self._busy = asyncio.Event()
         self._echoed_at = 0.0
 
-    def add(self, assignment_id: int, worker_id: str | None) -> None:
+    def add(self, now: float, assignment_id: int, worker_id: str | None) -> None:
         """Watch over an assignment that goes to this worker, or with None to the queue group."""
-        self._outstanding.add(self._loop.time(), assignment_id, worker_id or ANY_WORKER)
+        self._outstanding.add(now, assignment_id, worker_id or ANY_WORKER)
         if not self._busy.is_set():
             self._busy.set()
 
@@ -61,22 +61,22 @@ class Prober:
         """Forget an assignment that was answered, in whatever way."""
         self._outstanding.settle(assignment_id)
 
-    def mark_alive(self, worker_id: str) -> None:
+    def mark_alive(self, now: float, worker_id: str) -> None:
         """Note a sign of life of the worker."""
-        self._outstanding.mark_alive(self._loop.time(), worker_id)
+        self._outstanding.mark_alive(now, worker_id)
 
-    def record_heartbeat(self, worker_id: str, heartbeat_s: float) -> None:
+    def record_heartbeat(self, now: float, worker_id: str, heartbeat_s: float) -> None:
         """Note that the worker wrote its registry entry, as it does every `heartbeat_s`; 0 if it does not tell."""
-        self._heartbeats.record(self._loop.time(), worker_id, heartbeat_s)
+        self._heartbeats.record(now, worker_id, heartbeat_s)
 
     def remove_worker(self, worker_id: str) -> None:
         """Forget a worker that is gone, and report the tasks of the queue group that it had as lost."""
         for lost in self._outstanding.remove_worker(worker_id):
             self._on_lost(lost)
 
-    def echo_received(self) -> None:
+    def echo_received(self, now: float) -> None:
         """Note that NATS returned what this process sent to itself."""
-        self._echoed_at = self._loop.time()
+        self._echoed_at = now
 
     def ping_undelivered(self, worker_id: str) -> None:
         """Report the worker as gone: nobody listens for its pings.
@@ -86,9 +86,10 @@ class Prober:
         if worker_id != ANY_WORKER and not self._bus.unsettled:
             self._on_worker_gone(worker_id)
 
-    def ping_answered(self, worker_id: str, pinged_at: float, assignment_ids: Collection[int] | None) -> None:
+    def ping_answered(
+        self, now: float, worker_id: str, pinged_at: float, assignment_ids: Collection[int] | None
+    ) -> None:
         """Compare with what the worker has; report what is lost. None: the worker, of an old version, did not say."""
-        now = self._loop.time()
         if assignment_ids is None:
             self._outstanding.mark_alive(now, worker_id)
             return

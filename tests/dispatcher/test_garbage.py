@@ -8,6 +8,7 @@ import pytest
 from bus.codec import encode_result, encode_state
 from bus.messages import Result, Status, WorkerState
 from tests.dispatcher.conftest import until
+from tests.dispatcher.played_worker import PlayedWorker
 
 pytestmark = pytest.mark.nats
 
@@ -66,23 +67,16 @@ async def test_garbage_logs_a_line_a_second_with_a_count_and_not_a_line_a_messag
 
 
 @pytest.mark.parametrize(("retry", "runs"), [(True, 3), (False, 1)])
-async def test_a_task_whose_answer_cannot_be_decoded_is_tried_again_and_then_fails(pool, monkeypatch, retry, runs):
-    service = pool.workers["w1"].service
-    sent = []
-
-    async def nonsense(msg, payload):
-        sent.append(msg.reply)
-        await service._bus.nc.publish(msg.reply, b"\xff\xff")
-
-    monkeypatch.setattr(service, "_send", nonsense)
-    problem = await pool.problem(await pool.run(task_id="t", retry=retry), 502, "worker_failed")
-    assert (problem["task_id"], problem["worker"]) == ("t", "w1")
+async def test_a_task_whose_answer_cannot_be_decoded_is_tried_again_and_then_fails(gateway, retry, runs):
+    worker = PlayedWorker(gateway.bus, "w9", lambda _: b"\xff\xff")
+    async with worker.running():
+        await until(lambda: [view.worker_id for view in gateway.service.router.workers()] == ["w9"])
+        problem = await gateway.problem(await gateway.run(task_id="t", retry=retry), 502, "worker_failed")
+    assert (problem["task_id"], problem["worker"]) == ("t", "w9")
     assert "cannot be read" in problem["detail"]
-    assert len(sent) == runs
-    assert pool.service.counters.malformed == runs
-    assert pool.service.counters.retried == runs - 1
-    monkeypatch.undo()
-    assert (await pool.run()).status_code == 200
+    assert [task.task_id for task in worker.tasks] == ["t"] * runs
+    assert gateway.service.counters.malformed == runs
+    assert gateway.service.counters.retried == runs - 1
 
 
 async def test_a_state_that_claims_the_impossible_harms_nobody(pool):
