@@ -5,6 +5,7 @@ import contextlib
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from labelbus.client import Client, ProblemError
 from labelbus.stack.ports import free_ports
 from tests.converter.conftest import Hub
 from tests.converter.tiny_model import DIM, write_tiny_model
-from tests.docs.code_blocks import ROOT, code_blocks
+from tests.docs.code_blocks import ROOT, code_blocks, typed_commands
 from tests.minilm import MINILM
 from worker.local_triton.files import LocalTritonFiles, find_local_triton
 
@@ -244,6 +245,22 @@ def test_the_client_code_in_the_readme_runs_and_so_does_the_search_example(up, m
         )
         assert ran.returncode == 0, ran.stderr
         assert printed in ran.stdout.splitlines()[0]
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_the_curl_session_of_the_readme_runs(up, model):
+    (session,) = (block for block in code_blocks(ROOT / "README.md") if block.language == "console")
+    said = []
+    for typed in typed_commands(session):
+        assert "localhost:8080" in typed
+        command = ["bash", "-c", typed.replace("localhost:8080", up.url.removeprefix("http://"))]
+        said.append(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    upload, task, labels = said
+    assert json.loads(upload)["code"] == "exists"  # it is there already on this stack
+    assert task.startswith("HTTP/1.1 200")
+    assert {"labelbus-route", "labelbus-load-ms"} <= {line.partition(":")[0] for line in task.splitlines()}
+    assert task.endswith('"dim":384}')
+    assert MODEL in json.loads(labels)
 
 
 def test_the_log_tells_of_misses_and_tasks(up, model, client):
