@@ -1,4 +1,4 @@
-"""How often each label is asked for: Zipf's law."""
+"""The popularity of labels: Zipf's law."""
 
 import math
 

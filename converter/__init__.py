@@ -1,1 +1,1 @@
-"""The converter: from a SentenceTransformer to an entry of the Triton model repository."""
+"""The converter, which makes entries of the Triton model repository from SentenceTransformers."""

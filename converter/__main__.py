@@ -11,7 +11,7 @@ from converter.settings import ConverterSettings
 
 
 def run(settings: ConverterSettings) -> int:
-    """Serve until SIGTERM or SIGINT; the exit status."""
+    """Serve until SIGTERM or SIGINT; return the exit status."""
 
     async def main(component: Component) -> None:
         await ConverterService(component.bus, settings).run(component.stopping, component.ready)
@@ -20,7 +20,7 @@ def run(settings: ConverterSettings) -> int:
 
 
 def component_id(settings: ConverterSettings) -> str:
-    """The id that was given, or one made of the host's name and the process."""
+    """Return the id from the settings, or one made of the host's name and the process id."""
     host = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in socket.gethostname())
     return check_worker_id(settings.converter_id or f"{host.strip('-')[:40] or 'converter'}-{os.getpid()}")
 

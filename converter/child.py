@@ -1,6 +1,6 @@
-"""The frame of a child process: one job in on stdin, events out on stdout, and an end with its parent.
+"""The main function of a child process: one job from stdin, events to stdout, and an end together with its parent.
 
-Whatever libraries print goes to stderr, so that stdout carries events only.
+Output of libraries goes to stderr, so that stdout carries events only.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def run_child(job_type: type[Job], work: Callable[[Job, Report], Event]) -> NoReturn:
-    """Read a job, do the work, write its result or `Failed`, and exit; 0 if there was a result."""
+    """Read a job, do the work, write its result or `Failed`, and exit with 0 or 1."""
     events = _private_stdout()
 
     def say(event: Event) -> None:
@@ -52,15 +52,15 @@ def run_child(job_type: type[Job], work: Callable[[Job, Report], Event]) -> NoRe
 
 
 def out_of_memory(exc: BaseException) -> bool:
-    """Whether the error means that there was too little memory, which the loader, torch and C++ each say otherwise."""
+    """Return whether the error says that memory is short; the loader, torch and C++ each say so in their own way."""
     return isinstance(exc, MemoryError) or any(sign in str(exc) for sign in _NO_MEMORY)
 
 
 def out_of_room(exc: BaseException, folder: str | os.PathLike[str] = "") -> bool:
-    """Whether the error means that the disk is full: only Python's own say so by a number.
+    """Return whether the error says that the disk is full.
 
-    Rust's tokenizers raise a bare Exception with a text, and C++ may say no more than that a write failed: then the
-    disk that was written to tells.
+    Only Python's own errors have a number. Rust's tokenizers raise a bare Exception with a text, and C++ may say no
+    more than that a write failed: then the free space of `folder`, which was written to, decides.
     """
     if isinstance(exc, OSError) and exc.errno in _NO_ROOM:
         return True
@@ -73,9 +73,9 @@ def out_of_room(exc: BaseException, folder: str | os.PathLike[str] = "") -> bool
 
 def _named(exc: Exception) -> LabelbusError:
     if out_of_memory(exc):
-        return WorkerError("the conversion ran out of memory: it needs a larger machine, or fewer things beside it")
+        return WorkerError("the conversion ran out of memory: run it on a larger machine, or with fewer other programs")
     if out_of_room(exc):
-        return UnavailableError(f"no room left while writing ({exc}): make room and try again"[:MAX_MESSAGE_CHARS])
+        return UnavailableError(f"the disk is full ({exc}): make room and try again"[:MAX_MESSAGE_CHARS])
     return WorkerError(f"{type(exc).__name__}: {exc}"[:MAX_MESSAGE_CHARS])
 
 
@@ -95,14 +95,14 @@ def _die_with_parent() -> None:
 
 
 def _end_at_eof() -> None:
-    # The parent keeps stdin open for as long as it lives: this works where there is no PR_SET_PDEATHSIG, and when
-    # the parent died before that call. os.read, since a lock on sys.stdin would stand in the way of the exit.
+    # The parent keeps stdin open as long as it lives. This works where there is no PR_SET_PDEATHSIG, and when the
+    # parent died before that call. os.read, since a lock on sys.stdin would block the exit.
     while os.read(0, 4096):
         pass
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _exit(status: int) -> NoReturn:
-    # torch's and onnxruntime's thread pools have nothing to tidy up, and take a second to do it.
+    # A normal exit would take a second more, for thread pools of torch and onnxruntime that have nothing to save.
     sys.stderr.flush()
     os._exit(status)

@@ -1,4 +1,4 @@
-"""`labelbus convert`: one conversion on this machine, without a bus."""
+"""`labelbus convert`: one conversion on this machine, without NATS."""
 
 import asyncio
 import sys
@@ -31,7 +31,7 @@ EXIT_INTERRUPTED = 130
     required=True,
     envvar=ENV_PREFIX + "MODEL_REPOSITORY",
     show_envvar=True,
-    help="Folder of the Triton model repository; made if need be.",
+    help="Folder of the Triton model repository; created if it does not exist.",
 )
 @click.option(
     "--max-batch-size",
@@ -40,24 +40,24 @@ EXIT_INTERRUPTED = 130
     show_default=True,
     help="Texts that Triton runs at once.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace the entry if there is one.")
-@click.option("--label", help="Label of the entry, if it is not to be the model's id or the folder's name.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing entry.")
+@click.option("--label", help="Label of the entry; by default the model's id or the folder's name.")
 @click.option(
     "--conversion-timeout-s",
     type=click.FloatRange(min=0, min_open=True),
     default=ConversionLimits().conversion_timeout_s,
     show_default=True,
-    help="A conversion that takes longer is ended.",
+    help="Longest time of a conversion.",
 )
 @click.option(
     "--hub-timeout-s",
     type=click.FloatRange(min=0, min_open=True),
     default=ConversionLimits().hub_timeout_s,
     show_default=True,
-    help="The model hub counts as out of reach when it has not answered by then.",
+    help="Longest wait for the model hub; after it the hub counts as unreachable.",
 )
 @click.option(
-    "--memory-limit-mb", type=click.IntRange(min=0), default=0, help="Memory of the conversion; 0 is no limit."
+    "--memory-limit-mb", type=click.IntRange(min=0), default=0, help="Limit of the conversion's memory; 0 is no limit."
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, for scripts.")
 def command(
@@ -90,16 +90,16 @@ def command(
         with _shown_progress(quiet=as_json) as on_step:
             converted = asyncio.run(convert(request, source, root, limits, on_step))
     except LabelbusError as exc:
-        _say_error(exc, as_json=as_json)
+        _print_error(exc, as_json=as_json)
         sys.exit(EXIT_BAD_INPUT if isinstance(exc, InvalidInputError | NotFoundError) else EXIT_FAILED)
     except KeyboardInterrupt:
         click.echo("convert: interrupted; nothing was published", err=True)
         sys.exit(EXIT_INTERRUPTED)
-    _say_converted(converted, root, as_json=as_json)
+    _print_converted(converted, root, as_json=as_json)
 
 
 def _source(model_id: str, label: str | None) -> HubModel | FolderModel:
-    """Whoever runs the command may read what they may read: any folder will do, also a relative one."""
+    """Parse a model id or a path; any folder is allowed, since the user of the command can read it anyway."""
     path = Path(model_id).expanduser()
     if model_id.startswith(("/", "./", "../", "~")) or model_id in {".", ".."} or path.is_dir():
         folder = path.resolve()
@@ -108,7 +108,7 @@ def _source(model_id: str, label: str | None) -> HubModel | FolderModel:
 
 
 class _shown_progress:  # noqa: N801  # used as a function: `with _shown_progress(...) as on_step`
-    """A progress bar on stderr, or lines where stderr is no terminal, or nothing."""
+    """A progress bar on stderr; lines where stderr is no terminal; nothing if `quiet`."""
 
     def __init__(self, *, quiet: bool) -> None:
         console = Console(stderr=True)
@@ -139,7 +139,7 @@ class _shown_progress:  # noqa: N801  # used as a function: `with _shown_progres
             click.echo(f"{step.fraction:4.0%} {step.stage:<8} {step.message}", err=True)
 
 
-def _say_error(error: LabelbusError, *, as_json: bool) -> None:
+def _print_error(error: LabelbusError, *, as_json: bool) -> None:
     if as_json:
         body = {"status": "error", "code": error.code, "message": error.message}
         click.echo(msgspec.json.encode(body).decode())
@@ -147,7 +147,7 @@ def _say_error(error: LabelbusError, *, as_json: bool) -> None:
         click.echo(f"convert: {error.message}", err=True)
 
 
-def _say_converted(converted: Converted, root: Path, *, as_json: bool) -> None:
+def _print_converted(converted: Converted, root: Path, *, as_json: bool) -> None:
     if as_json:
         body = {
             "status": "success",
@@ -161,7 +161,9 @@ def _say_converted(converted: Converted, root: Path, *, as_json: bool) -> None:
         click.echo(msgspec.json.encode(body).decode())
     else:
         click.echo(converted.sentence)
-        click.echo(f"It is in {root / converted.info.model_name}; workers of this repository can take it up now.")
+        click.echo(
+            f"The entry is {root / converted.info.model_name}; workers that use this repository can load it now."
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""One conversion from its request to the published entry; the service and the command both call this."""
+"""One conversion, from its request to the published entry, for both the service and the command."""
 
 import asyncio
 import importlib.metadata
@@ -25,7 +25,7 @@ OnStep = Callable[[Step], None]
 
 
 class Converted(msgspec.Struct, frozen=True, kw_only=True):
-    """A published entry, and what it took."""
+    """A published entry, its source, and the time and memory that the conversion took."""
 
     info: ModelInfo
     source: str
@@ -34,7 +34,7 @@ class Converted(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def sentence(self) -> str:
-        """What happened, for a person."""
+        """The outcome in one sentence."""
         return (
             f"{self.info.model_id} is in the model repository as {self.info.model_name}: {self.info.dim} dimensions, "
             f"converted from {self.source} in {self.seconds:.1f} s, least cosine to sentence-transformers "
@@ -43,20 +43,20 @@ class Converted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def check_batch_size(request: ConvertRequest) -> int:
-    """The batch size that is asked for, the default for 0; `BadParametersError` outside 1 to `MAX_BATCH_SIZE`."""
+    """Return the requested batch size, for 0 the default; raise `BadParametersError` if it is out of range."""
     size = request.max_batch_size or DEFAULT_MAX_BATCH_SIZE
     if not 1 <= size <= MAX_BATCH_SIZE:
-        raise BadParametersError(f"max_batch_size is 1 to {MAX_BATCH_SIZE}, not {size}")
+        raise BadParametersError(f"max_batch_size must be 1 to {MAX_BATCH_SIZE}, not {size}")
     return size
 
 
 async def convert(
     request: ConvertRequest, source: HubModel | FolderModel, root: Path, limits: ConversionLimits, on_step: OnStep
 ) -> Converted:
-    """Convert the model and publish it under `root`; whatever goes wrong or is cancelled leaves nothing there.
+    """Convert the model and publish it under `root`; an error or a cancellation leaves nothing there.
 
-    Raises a `LabelbusError` of `converter.events`, `ConflictError` if there is an entry that is not to be
-    replaced, `DeadlineError` after `conversion_timeout_s`.
+    Raises the errors of `converter.events`, `ConflictError` if there is an entry and the request does not overwrite,
+    `DeadlineError` after `conversion_timeout_s`.
     """
     started = time.monotonic()
     max_batch_size = check_batch_size(request)
@@ -101,7 +101,7 @@ async def convert(
         with repository_errors(root):
             (staging.folder / "config.pbtxt").write_text(config)
             (staging.folder / "labelbus.json").write_bytes(msgspec.json.format(msgspec.json.encode(info)) + b"\n")
-        # The slow part can be cancelled, the renames that follow cannot: the entry is either there or it is not.
+        # The slow part can be cancelled; the renames that follow cannot, so that an entry is either whole or absent.
         await asyncio.to_thread(staging.sync)
         staging.publish(overwrite=request.overwrite)
     return Converted(

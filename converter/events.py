@@ -1,4 +1,4 @@
-"""What a child process is asked to do, and what it says: JSON, one line a message."""
+"""Messages between the converter and its child processes: jobs and events, one line of JSON each."""
 
 from typing import ClassVar, Final
 
@@ -32,7 +32,7 @@ _ERRORS: Final[dict[str, type[LabelbusError]]] = {
 
 
 class FetchJob(msgspec.Struct, frozen=True, kw_only=True):
-    """Find a model of the hub: there, in the cache of earlier downloads, or in an installed package."""
+    """Find a model on the hub, in the cache of earlier downloads, or in an installed package."""
 
     module: ClassVar[str] = "converter.fetch"
 
@@ -50,7 +50,7 @@ class ExportJob(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True, tag="step"):
-    """Where it is; `fraction` of the whole conversion, 0 to 1."""
+    """Progress of the conversion; `fraction` of the whole, 0 to 1."""
 
     stage: str
     fraction: float
@@ -58,14 +58,14 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, tag="step"):
 
 
 class Fetched(msgspec.Struct, frozen=True, kw_only=True, tag="fetched"):
-    """The model is in `folder`; `source` says to a person where it came from."""
+    """The result of a `FetchJob`: the model is in `folder`, and `source` names its origin for people."""
 
     folder: str
     source: str
 
 
 class Exported(msgspec.Struct, frozen=True, kw_only=True, tag="exported"):
-    """The graph and the tokenizer are written and checked. `peak_memory_bytes` is that of the child process."""
+    """The result of an `ExportJob`; `peak_memory_bytes` is that of the child process."""
 
     dim: int
     max_seq_length: int
@@ -75,20 +75,20 @@ class Exported(msgspec.Struct, frozen=True, kw_only=True, tag="exported"):
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
-    """It could not be done; `code` is that of a `LabelbusError`."""
+    """The failure of a job; `code` is that of a `LabelbusError`."""
 
     code: str
     message: str
 
     def error(self) -> LabelbusError:
-        """The error it stands for; a code that a child has no business with becomes `WorkerError`."""
+        """Return the error with this code; `WorkerError` for a code that children do not use."""
         return _ERRORS.get(self.code, WorkerError)(self.message)
 
 
 Event = Step | Fetched | Exported | Failed
-"""What a child says; the last line is its result or `Failed`."""
+"""An event of a child; its last line is its result or `Failed`."""
 
 
 def failed(error: LabelbusError) -> Failed:
-    """The event that carries this error to the parent."""
+    """Return the event that carries this error to the parent."""
     return Failed(code=error.code, message=error.message[:MAX_MESSAGE_CHARS])

@@ -1,7 +1,7 @@
-"""Child process: the graph and the tokenizer of a SentenceTransformer, written and checked against it.
+"""The child process that writes graph and tokenizer of a SentenceTransformer and compares them with it.
 
-Run as `python -m converter.export`, with the network closed. torch and its friends are imported here only: they
-take 10 s and most of a gigabyte, which end with the process.
+Run as `python -m converter.export`, with the network closed. torch and the libraries on it are imported here only:
+they take 10 s and most of a gigabyte, which ends with the process.
 """
 
 import gc
@@ -20,14 +20,14 @@ TOKENIZER_FILE: Final = "tokenizer.json"
 
 
 def export(job: ExportJob, report: Report) -> Exported:
-    """Write `1/model.onnx` and `tokenizer.json` to the target folder, which gets nothing else.
+    """Write `1/model.onnx` and `tokenizer.json`, and no other file, to the target folder.
 
     Raises `InvalidInputError` if sentence-transformers cannot load the model, `WorkerError` if it cannot be
     exported or the result differs from it.
     """
     target = Path(job.target)
     report(Step(stage="export", fraction=0.32, message="starting torch"))
-    import sentence_transformers  # noqa: F401  # most of the wait, and here the step says so
+    import sentence_transformers  # noqa: F401  # most of the time, imported here so that the step above is told first
 
     from converter.tokenizer import max_tokens, published_tokenizer
     from converter.verify import reference, sample_texts, verify
@@ -40,7 +40,7 @@ def export(job: ExportJob, report: Report) -> Exported:
     published_tokenizer(model, max_seq_length=max_seq_length).save(str(tokenizer))
     expected = reference(model, sample_texts(max_seq_length))
     dim = int(expected.embeddings.shape[1])
-    # The export loads the model again: two at once would be twice the memory.
+    # The export loads the model again: two at the same time would take twice the memory.
     del model
     gc.collect()
 
@@ -69,7 +69,7 @@ def _load(folder: str) -> Any:
             raise
         raise InvalidInputError(
             f"sentence-transformers cannot load the model ({type(exc).__name__}: {str(exc)[:500]}): "
-            "is it complete and not damaged?"
+            "check that its files are complete and not damaged"
         ) from exc
     return model.eval()
 
@@ -78,7 +78,7 @@ def _refuse_default_prompt(model: Any) -> None:
     prompt = model.prompts.get(model.default_prompt_name or "", "")
     if prompt:
         raise InvalidInputError(
-            f"the model puts {prompt[:60]!r} before every text unless told otherwise, which labelbus does not do: "
+            f"the model puts {prompt[:60]!r} before every text by default, which labelbus does not do: "
             "set its default_prompt_name to null, save it, and put the prompt into the texts"
         )
 
@@ -97,7 +97,7 @@ def _write_graph(folder: str, scratch: Path, graph: Path, *, dim: int) -> None:
             device="cpu",
             local_files_only=True,
             trust_remote_code=False,
-            do_validation=False,  # converter.verify compares with the real thing, on texts instead of random numbers
+            do_validation=False,  # converter.verify does it, on texts instead of random numbers
         )
     except OSError:
         raise
@@ -105,7 +105,9 @@ def _write_graph(folder: str, scratch: Path, graph: Path, *, dim: int) -> None:
         if out_of_memory(exc):
             raise
         if out_of_room(exc, scratch.parent):
-            raise UnavailableError(f"no room left for the graph ({exc}): make room and try again"[:1000]) from exc
+            raise UnavailableError(
+                f"the disk is too full for the graph ({exc}): make room and try again"[:1000]
+            ) from exc
         raise WorkerError(f"the model cannot be exported to ONNX ({type(exc).__name__}: {str(exc)[:500]})") from exc
     exported = scratch / "model.onnx"
     trim_graph(exported, graph, dim=dim)

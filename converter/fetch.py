@@ -1,7 +1,7 @@
-"""Child process: finds a model of the hub there, in the cache of earlier downloads, or in an installed package.
+"""The child process that finds a model on the hub, in the cache of earlier downloads, or in an installed package.
 
-Run as `python -m converter.fetch`. Kept apart from the export because a hub that hangs can only be ended with its
-process, and because the export then runs with every door to the network closed.
+Run as `python -m converter.fetch`. A process apart from the export, because a call to a hub that hangs ends only with
+its process, and because the export runs without any access to the network.
 """
 
 import os
@@ -35,14 +35,14 @@ _WANTED: Final = (".json", ".txt", ".model", ".safetensors")
 _UNWANTED_FOLDERS: Final = ("onnx/", "openvino/", "coreml/", "tensorrt/")
 
 
-class _OutOfReachError(Exception):
-    """The hub did not answer, or may not be asked."""
+class _UnreachableError(Exception):
+    """The hub did not answer, or must not be asked."""
 
 
 def fetch(job: FetchJob, report: Report) -> Fetched:
-    """The model's folder: from the hub if it answers within `hub_timeout_s`, otherwise from what is on disk.
+    """Find the model on the hub if that answers within `hub_timeout_s`, otherwise on disk.
 
-    Raises `UnknownModelError` if the hub does not know it, `InvalidInputError` if it may not be had,
+    Raises `UnknownModelError` if the hub does not have it, `InvalidInputError` if the hub does not give it away,
     `UnavailableError` if there is neither a hub nor a copy.
     """
     report(Step(stage="resolve", fraction=START_FRACTION, message=f"asking the hub for {job.hub_id}"))
@@ -51,13 +51,13 @@ def fetch(job: FetchJob, report: Report) -> Fetched:
         report(Step(stage="download", fraction=START_FRACTION, message=f"downloading {job.hub_id}"))
         folder = _download(job.hub_id, found, report)
         return Fetched(folder=folder, source=f"the hub, revision {Path(folder).name[:12]}")
-    except _OutOfReachError as exc:
+    except _UnreachableError as exc:
         reason = str(exc)
     return _from_disk(job.hub_id, reason)
 
 
 def wanted_files(names: Sequence[str]) -> list[str]:
-    """Which of a repository's files are needed: one format of the weights, the configuration, the tokenizer."""
+    """Choose the files that a conversion needs: one format of the weights, the configuration, the tokenizer."""
     inside = [name for name in names if not name.startswith(_UNWANTED_FOLDERS)]
     wanted = [name for name in inside if name.endswith(_WANTED)]
     folders_with_weights = {os.path.dirname(name) for name in wanted if name.endswith(".safetensors")}  # noqa: PTH120  # not a path here
@@ -70,7 +70,7 @@ def _ask(job: FetchJob) -> Any:
         return huggingface_hub.HfApi().model_info(job.hub_id, timeout=job.hub_timeout_s)
     except GatedRepoError as exc:
         raise InvalidInputError(
-            f"{job.hub_id} is only given to those who accepted its terms: accept them on the hub and set HF_TOKEN"
+            f"the hub gives {job.hub_id} only to users who accepted its terms: accept them on the hub and set HF_TOKEN"
         ) from exc
     except RepositoryNotFoundError as exc:
         raise UnknownModelError(
@@ -79,22 +79,22 @@ def _ask(job: FetchJob) -> Any:
     except HFValidationError as exc:
         raise BadNameError(str(exc)) from exc
     except (OfflineModeIsEnabled, HfHubHTTPError, requests.RequestException) as exc:
-        raise _OutOfReachError(_reason(exc)) from exc
+        raise _UnreachableError(_reason(exc)) from exc
 
 
 def _download(hub_id: str, info: Any, report: Report) -> str:
-    one_at_a_time = threading.Lock()  # counts were seen to come out of order, one download in ten
+    lock = threading.Lock()  # counts were seen to come out of order, one download in ten
     told = 0
 
     class Progress(tqdm):  # type: ignore[misc]  # no stubs
-        """Says how many of the files are here, each time one has come."""
+        """A count of downloaded files that is reported after each file."""
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **{**kwargs, "disable": False, "file": _Nowhere()})
 
         def update(self, n: float | None = 1) -> None:
             nonlocal told
-            with one_at_a_time:
+            with lock:
                 super().update(n)
                 if self.n <= told:
                     return
@@ -111,16 +111,16 @@ def _download(hub_id: str, info: Any, report: Report) -> str:
     files = wanted_files([file.rfilename for file in info.siblings or []])
     if "modules.json" not in files:
         raise InvalidInputError(
-            f"{hub_id} is not a SentenceTransformer: it has no modules.json. A bare transformer says nothing of its "
+            f"{hub_id} is not a SentenceTransformer: it has no modules.json. A bare transformer does not name its "
             "pooling; choose a model that the hub lists under sentence-transformers"
         )
     try:
         # No revision: the download then leaves a note of what `main` is, by which it is found when the hub is away.
         folder = str(huggingface_hub.snapshot_download(hub_id, allow_patterns=files, tqdm_class=Progress))
     except LocalEntryNotFoundError as exc:
-        raise _OutOfReachError("it went away during the download") from exc
+        raise _UnreachableError("it became unreachable during the download") from exc
     except (HfHubHTTPError, requests.RequestException) as exc:
-        raise _OutOfReachError(f"the download broke off, {_reason(exc)}") from exc
+        raise _UnreachableError(f"the download failed, {_reason(exc)}") from exc
     # the count of the last file was seen to be missing
     report(Step(stage="download", fraction=END_FRACTION, message=f"{len(files)} of {len(files)} files of {hub_id}"))
     return folder
@@ -132,18 +132,18 @@ def _from_disk(hub_id: str, reason: str) -> Fetched:
     except LocalEntryNotFoundError:
         cached = ""
     if cached and (Path(cached) / "modules.json").is_file():
-        return Fetched(folder=cached, source=f"the cache of earlier downloads (no hub in reach: {reason})")
+        return Fetched(folder=cached, source=f"the cache of earlier downloads (hub unreachable: {reason})")
     if copy := packaged_copy(hub_id):
         package = PACKAGED[hub_id].replace("_", "-")
-        return Fetched(folder=str(copy), source=f"the copy in the package {package} (no hub in reach: {reason})")
+        return Fetched(folder=str(copy), source=f"the copy in the package {package} (hub unreachable: {reason})")
     raise UnavailableError(
-        f"no hub in reach ({reason}) and no copy of {hub_id} on this machine: try again when the network is back, "
-        "or convert a local folder"
+        f"the hub is unreachable ({reason}) and this machine has no copy of {hub_id}: try again when the network is "
+        "back, or convert a local folder"
     )
 
 
 def _within(timeout_s: float, call: Callable[[], Any]) -> Any:
-    # A name server that hangs is outside requests' timeouts; the thread is left behind and ends with the process.
+    # The timeouts of requests do not cover a name server that hangs; then the thread is left to end with the process.
     answers: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
 
     def run() -> None:
@@ -156,7 +156,7 @@ def _within(timeout_s: float, call: Callable[[], Any]) -> Any:
     try:
         answer, error = answers.get(timeout=timeout_s)
     except queue.Empty:
-        raise _OutOfReachError(f"no answer within {timeout_s:g} s") from None
+        raise _UnreachableError(f"no answer within {timeout_s:g} s") from None
     if error is not None:
         raise error
     return answer
@@ -166,7 +166,7 @@ def _reason(exc: BaseException) -> str:
     if isinstance(exc, OfflineModeIsEnabled):
         return "HF_HUB_OFFLINE is set"
     if isinstance(exc, requests.ConnectionError):
-        return "it cannot be connected to"
+        return "it refuses connections"
     if isinstance(exc, requests.Timeout):
         return "it did not answer in time"
     response = getattr(exc, "response", None)
@@ -174,7 +174,7 @@ def _reason(exc: BaseException) -> str:
 
 
 class _Nowhere:
-    """Where the bar that nobody sees is drawn."""
+    """A file for the hidden progress bar, which discards its text."""
 
     def write(self, _text: str) -> int:
         return 0

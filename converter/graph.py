@@ -1,4 +1,4 @@
-"""The exported graph, cut to what is published: input_ids, attention_mask -> sentence_embedding [batch, dim]."""
+"""The published part of the exported graph: input_ids, attention_mask -> sentence_embedding [batch, dim]."""
 
 from pathlib import Path
 
@@ -9,17 +9,18 @@ from converter.triton_config import INPUTS, OUTPUT
 
 
 def trim_graph(source: Path, target: Path, *, dim: int) -> None:
-    """Write `source` with its one output to `target`, its last dimension named; raises `WorkerError` for other graphs.
+    """Write `source` with one output, whose last dimension is `dim`, to `target`.
 
-    token_type_ids are not among the inputs: the graph that is traced without them holds the zeros. Weights that
-    lie in files of their own stay there and must be moved along with the graph.
+    Raises `WorkerError` if the graph has other inputs or no such output. token_type_ids are not among the inputs:
+    the graph is traced without them and has the zeros inside. Weights in files of their own must be moved along with
+    the graph.
     """
     model = onnx.load(source, load_external_data=False)
     inputs = [each.name for each in model.graph.input]
     outputs = {each.name: each for each in model.graph.output}
     if sorted(inputs) != sorted(INPUTS) or OUTPUT not in outputs:
         raise WorkerError(
-            f"the export gave a graph {', '.join(inputs)} -> {', '.join(outputs)}; labelbus serves "
+            f"the export made a graph {', '.join(inputs)} -> {', '.join(outputs)}; labelbus serves "
             f"{', '.join(INPUTS)} -> {OUTPUT}"
         )
     embedding = outputs[OUTPUT]
@@ -34,7 +35,7 @@ def trim_graph(source: Path, target: Path, *, dim: int) -> None:
 
 
 def external_files(model: Path) -> list[Path]:
-    """The files beside the graph in which its larger weights lie; none for most models under 2 GB."""
+    """Return the files beside the graph that hold its larger weights; most models under 2 GB have none."""
     return sorted(
         {
             model.parent / entry.value

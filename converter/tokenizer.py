@@ -1,4 +1,4 @@
-"""The tokenizer as it is published: one file that truncates and pads by itself, as sentence-transformers does."""
+"""The published tokenizer: one file that truncates and pads as sentence-transformers does."""
 
 from typing import Any, Final
 
@@ -7,25 +7,25 @@ from tokenizers import Tokenizer
 from bus.errors import InvalidInputError
 
 MAX_TOKENS: Final = 32_768
-"""Tokenizers without a limit say 10^30; no model here takes more than this."""
+"""The greatest limit that is believed: tokenizers without a limit say 10^30."""
 
 
 def max_tokens(model: Any) -> int:
-    """The tokens a SentenceTransformer takes of one text, special ones included; `InvalidInputError` if it has no end.
+    """Return the most tokens of one text, special ones included; raise `InvalidInputError` if there is no limit.
 
-    What the tokenizer says, and what the position embeddings can hold, whichever is less.
+    The limit is that of the tokenizer or that of the position embeddings, whichever is less.
     """
     limits = [model.max_seq_length, getattr(model[0].auto_model.config, "max_position_embeddings", None)]
     known = [limit for limit in limits if isinstance(limit, int) and 0 < limit <= MAX_TOKENS]
     if not known:
-        raise InvalidInputError("the model does not say how many tokens it takes: set max_seq_length and save it")
+        raise InvalidInputError("the model has no limit of tokens: set max_seq_length and save it")
     return min(known)
 
 
 def published_tokenizer(model: Any, *, max_seq_length: int) -> Tokenizer:
-    """The model's tokenizer with truncation and padding switched on; `InvalidInputError` if it has no fast one.
+    """Return the model's tokenizer with truncation and padding; raise `InvalidInputError` if it has no fast one.
 
-    What sentence-transformers does to the text itself (lower case, if the model asks for it) is part of it.
+    Changes that sentence-transformers makes to the text (lower case, if the model asks for it) are part of it.
     """
     tokenizer = model.tokenizer
     backend = getattr(tokenizer, "backend_tokenizer", None)

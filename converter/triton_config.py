@@ -1,4 +1,4 @@
-"""The text of a model's config.pbtxt, as the official onnxruntime backend and labelbus' local one both take it."""
+"""The text of a model's config.pbtxt, for the official onnxruntime backend and for labelbus' local one."""
 
 from typing import Final
 
@@ -41,9 +41,9 @@ parameters {{
 
 
 def config_text(*, label: str, model_name: str, dim: int, max_batch_size: int, max_queue_delay_us: int) -> str:
-    """The configuration of a graph input_ids, attention_mask [batch, tokens] -> sentence_embedding [batch, dim].
+    """Return the configuration of a graph input_ids, attention_mask [batch, tokens] -> sentence_embedding [batch, dim].
 
-    Triton merges only requests of one length; the queue delay (microseconds) is what a lone request waits at most.
+    Triton merges only requests of one length; the queue delay (microseconds) is the longest wait of a lone request.
     """
     return _CONFIG.format(
         label=label,

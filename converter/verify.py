@@ -1,4 +1,4 @@
-"""Whether what is to be published gives the embeddings that sentence-transformers gives."""
+"""The comparison of graph and tokenizer with sentence-transformers, before they are published."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -14,10 +14,10 @@ from converter.triton_config import INPUTS, OUTPUT
 
 MIN_COSINE: Final = 0.9999
 MAX_NORM_ERROR: Final = 1e-3
-"""Relative; the cosine alone would not see a lost normalisation."""
+"""Relative error of the length; the cosine alone would not show a missing normalisation."""
 
 MAX_CHECKED_TOKENS: Final = 1024
-"""The over-long text is cut to this for models that take more: attention grows with the square of it."""
+"""Tokens of the longest text, for models that take more: the cost of attention grows with the square."""
 
 Floats = npt.NDArray[np.float32]
 
@@ -38,7 +38,7 @@ SHORT_TEXTS: Final = (
 
 
 class Reference(msgspec.Struct, frozen=True, kw_only=True):
-    """What sentence-transformers made of the texts, and the tokens it saw."""
+    """The embeddings and the tokens that sentence-transformers makes of the texts."""
 
     texts: tuple[str, ...]
     token_ids: tuple[tuple[int, ...], ...]
@@ -47,20 +47,20 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Agreement(msgspec.Struct, frozen=True, kw_only=True):
-    """How close the graph comes: the least cosine, and the largest relative difference of the lengths."""
+    """The agreement of two sets of embeddings: the least cosine, the largest relative difference of the lengths."""
 
     cosine: float
     norm_error: float
 
 
 def sample_texts(max_seq_length: int) -> tuple[str, ...]:
-    """The texts that are compared: short ones of several languages, and one that is truncated."""
+    """Return the texts to compare: short ones in several languages, and one that is truncated."""
     words = min(max_seq_length, MAX_CHECKED_TOKENS) * 5 // 4
     return (*SHORT_TEXTS, " ".join(f"word{number % 97}" for number in range(words)))
 
 
 def reference(model: Any, texts: tuple[str, ...]) -> Reference:
-    """What the SentenceTransformer itself gives."""
+    """Return the tokens and embeddings that the SentenceTransformer itself makes."""
     token_ids = [model.tokenize([text])["input_ids"][0].tolist() for text in texts]
     embeddings = model.encode(list(texts), batch_size=4, convert_to_numpy=True, show_progress_bar=False)
     return Reference(
@@ -71,29 +71,29 @@ def reference(model: Any, texts: tuple[str, ...]) -> Reference:
 
 
 def verify(graph: Path, tokenizer: Path, expected: Reference) -> Agreement:
-    """How well the files agree with the reference; `WorkerError` if the cosine is under `MIN_COSINE`.
+    """Compare the files with the reference; raise `WorkerError` if they disagree.
 
-    The short texts go through in one padded batch, the long one alone, as a worker would do it.
+    The short texts are run in one padded batch and the long one alone, as a worker does.
     """
     published = Tokenizer.from_file(str(tokenizer))
     for text, ids in zip(expected.texts, expected.token_ids, strict=True):
         if published.encode(text).ids != list(ids):
-            raise WorkerError(f"the tokenizer.json splits {text[:60]!r} otherwise than sentence-transformers does")
+            raise WorkerError(f"tokenizer.json splits {text[:60]!r} differently from sentence-transformers")
     session = ort.InferenceSession(str(graph), providers=["CPUExecutionProvider"])
     found = np.concatenate([_embed(session, published, part) for part in (expected.texts[:-1], expected.texts[-1:])])
     return agreement(found, expected.embeddings)
 
 
 def agreement(found: Floats, expected: Floats) -> Agreement:
-    """Compare row by row; `WorkerError` if a row is off, the shapes differ or a number is not finite."""
+    """Compare row by row; raise `WorkerError` if a row or a shape differs or a number is not finite."""
     if found.shape != expected.shape:
-        raise WorkerError(f"the graph gives embeddings of shape {found.shape} instead of {expected.shape}")
+        raise WorkerError(f"the graph makes embeddings of shape {found.shape} instead of {expected.shape}")
     if not (np.isfinite(found).all() and np.isfinite(expected).all()):
-        raise WorkerError("the model gives embeddings that are not finite")
+        raise WorkerError("the model makes embeddings that are not finite")
     found64, expected64 = found.astype(np.float64), expected.astype(np.float64)
     norms, expected_norms = np.linalg.norm(found64, axis=1), np.linalg.norm(expected64, axis=1)
     if not (norms.all() and expected_norms.all()):
-        raise WorkerError("the model gives embeddings of length zero")
+        raise WorkerError("the model makes embeddings of length zero")
     cosine = float(((found64 * expected64).sum(axis=1) / (norms * expected_norms)).min())
     norm_error = float(np.abs(norms / expected_norms - 1).max())
     if cosine < MIN_COSINE or norm_error > MAX_NORM_ERROR:

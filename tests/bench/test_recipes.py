@@ -1,4 +1,4 @@
-"""Each recipe once, small: that it runs to its end and writes down what it found. Times are nobody's business here."""
+"""Each recipe once, small: it ends and writes its results. Times are not checked."""
 
 import json
 import subprocess
@@ -13,7 +13,7 @@ SMALL = ("--runtime", "simulated", "--requests", "40", "--time-scale", "0.005")
 
 
 def recipe(module: str, *arguments: str, results: Path) -> tuple[str, Path]:
-    """What it printed, and the folder of its results."""
+    """Run a benchmark; return its output and the folder of its results."""
     done = subprocess.run(
         [sys.executable, "-m", module, *arguments, "--results", str(results)],
         capture_output=True,

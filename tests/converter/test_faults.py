@@ -52,7 +52,7 @@ async def until_exporting(pool, name):
 
 @contextlib.asynccontextmanager
 async def progress(pool, model_name):
-    """What is told of the conversion of this model."""
+    """Subscribe to the progress of this model's conversion."""
     nc = await nats_py.connect(pool.nats.url)
     try:
         told = await nc.subscribe(f"lb.event.convert.{model_name}")

