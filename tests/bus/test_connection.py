@@ -126,3 +126,15 @@ async def test_just_after_the_return_of_the_server_nothing_is_settled(nats: Loca
             assert await unsettled(bus)
             await asyncio.sleep(RETURN_S)
         assert not await unsettled(bus)
+
+
+@pytest.mark.nats
+async def test_a_connection_to_a_server_that_hangs_ends_all_the_same(nats: LocalNats):
+    async with asyncio.timeout(DEADLINE_S), connect(BusSettings(nats_url=nats.url), name="t") as bus:
+        assert nats._process is not None
+        nats._process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, nats._process.pid, os.WSTOPPED)  # noqa: ASYNC222  # as above
+        payload = b"x" * bus.max_payload_bytes
+        for _ in range(5):  # more than the sockets take, less than the buffer
+            await bus.publish("some.subject", payload)
+    nats._process.send_signal(signal.SIGCONT)
