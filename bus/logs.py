@@ -8,6 +8,7 @@ and the count is logged.
 
 import asyncio
 import functools
+import itertools
 import logging
 import sys
 import threading
@@ -15,18 +16,17 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, cast
 
 import msgspec
-import nats.errors
 from loguru import logger
-from nats.js.api import Header
-from nats.js.errors import Error as JetStreamError
 
+from bus.backoff import Backoff
 from bus.codec import encode_records
 from bus.connection import Bus
-from bus.errors import UnavailableError
+from bus.errors import InvalidInputError, NotFoundError, UnavailableError
 from bus.messages import LogRecord
 from bus.settings import BusSettings
 from bus.streams import ensure_log_stream
@@ -43,7 +43,10 @@ MAX_ERROR_CHARS: Final = 16_000
 LINGER_S: Final = 0.02
 """How long records gather before they are shipped: thousands a second then cost fifty messages, not thousands."""
 
-RETRY_S: Final = 0.5
+RETRY: Final = Backoff(0.02, 0.5)
+HEADER_BYTES: Final = 1024
+"""Room for the headers of a batch, which count towards the server's max_payload."""
+
 ACK_TIMEOUT_S: Final = 2.0
 
 LEVELS: Final = ("TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL")
@@ -135,9 +138,8 @@ class LogShipper:
             self._wake.clear()
             while self._buffer:
                 await asyncio.sleep(LINGER_S)
-                batch = self._next_batch()
-                await self._ship(batch)
-                self.shipped += len(batch)
+                if batch := self._next_batch():
+                    await self._ship(batch)
             self._empty.set()
             self._tell_dropped()
 
@@ -156,9 +158,15 @@ class LogShipper:
     def _next_batch(self) -> list[bytes]:
         batch: list[bytes] = []
         size = 0
-        limit = min(BATCH_BYTES, self._bus.max_payload_bytes // 2)
-        while self._buffer and size < limit:
-            line = self._buffer.popleft()
+        most = self._bus.max_payload_bytes - HEADER_BYTES
+        while self._buffer and size < min(BATCH_BYTES, most):
+            line = self._buffer[0]
+            if size and size + len(line) > most:
+                break
+            self._buffer.popleft()
+            if len(line) > most:  # the server would close the connection
+                self.dropped += 1
+                continue
             size += len(line) + 1
             batch.append(line)
         return batch
@@ -166,28 +174,29 @@ class LogShipper:
     async def _ship(self, batch: list[bytes]) -> None:
         """Publish until acknowledged; the message id lets the stream drop what it has already."""
         self._batches += 1
-        headers: dict[str, str] = {Header.MSG_ID.value: f"{self._batch_prefix}-{self._batches}"}
-        payload = b"\n".join(batch)
-        while True:
+        message_id = f"{self._batch_prefix}-{self._batches}"
+        for attempt in itertools.count(1):
             try:
-                await self._bus.js.publish(self._subject, payload, timeout=ACK_TIMEOUT_S, headers=headers)
-            except JetStreamError:
-                await self._make_stream()
-            except (nats.errors.Error, TimeoutError):
-                await asyncio.sleep(RETRY_S)
-            else:
+                await self._bus.store(self._subject, b"\n".join(batch), timeout_s=ACK_TIMEOUT_S, message_id=message_id)
+            except NotFoundError:
+                with suppress(UnavailableError):
+                    await ensure_log_stream(self._bus)
+            except UnavailableError:
+                pass
+            except InvalidInputError:  # over a limit of the server or the stream: no attempt will succeed
+                self.dropped += len(batch)
                 return
-
-    async def _make_stream(self) -> None:
-        try:
-            await ensure_log_stream(self._bus)
-        except UnavailableError:
-            await asyncio.sleep(RETRY_S)
+            else:
+                self.shipped += len(batch)
+                return
+            await asyncio.sleep(RETRY.delay_s(attempt))
 
     def _tell_dropped(self) -> None:
         if self.dropped > self._dropped_told:
             count, self._dropped_told = self.dropped - self._dropped_told, self.dropped
-            logger.bind(dropped=count, dropped_in_all=self.dropped).warning("log records dropped: the buffer was full")
+            logger.bind(dropped=count, dropped_in_all=self.dropped).warning(
+                "log records dropped: the buffer was full, or a record was too large"
+            )
 
 
 class _ToLoguru(logging.Handler):

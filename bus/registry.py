@@ -1,115 +1,54 @@
-"""The label registry: workers write what they hold into the KV bucket, dispatchers watch it.
+"""The label registry as its readers see it: the entries that workers keep in the KV bucket.
 
-A worker's key lives for three heartbeats. Watchers see a put, a delete, or the expiry of a key; after a reconnect
-the watch is made anew, since the old one resumes only many seconds later, and who is missing then is gone.
+A worker's key lives for three heartbeats (`bus.registration`). Watchers see a put, a delete, or the expiry of a key.
+After a reconnect the watch is made again, since the old one resumes only many seconds later; a worker whose key is
+missing then is gone.
 """
 
 import asyncio
-import math
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
-import nats.errors
 from loguru import logger
-from nats.js.errors import Error as JetStreamError
 from nats.js.kv import KeyValue
 
-from bus.codec import decode_entry, encode_entry
+from bus.codec import decode_entry
 from bus.connection import RETURN_S, Bus
-from bus.errors import LabelbusError, MalformedError, UnavailableError, reason
+from bus.errors import LabelbusError, MalformedError, NotFoundError, UnavailableError
 from bus.log_throttle import ThrottledLogger
 from bus.messages import WorkerEntry
+from bus.nats_errors import NATS_ERRORS, translated
 from bus.owned import end
 from bus.streams import ensure_bucket
 
-TTL_HEARTBEATS: Final = 3
-DEFAULT_HEARTBEAT_S: Final = 2.0
 RETRY_S: Final = 0.5
-PUBLISH_TIMEOUT_S: Final = 2.0
 
 
-def ttl_s(heartbeat_s: float) -> int:
-    """Seconds that a worker's key lives; whole ones, and at least one, since the server knows no other."""
-    return max(1, math.ceil(TTL_HEARTBEATS * heartbeat_s))
+async def read_entries(bus: Bus) -> list[WorkerEntry]:
+    """Return the entries of all workers, by worker id; values that are no entries are left out.
 
-
-class Registration:
-    """A worker's own key: written when told to and as a heartbeat, deleted at the end.
-
-    Run `run()` as an owned task. `changed()` never waits: changes that come while one is being written are
-    written together.
+    Raises `UnavailableError` if the registry cannot be read, or has never been written.
     """
-
-    def __init__(self, bus: Bus, worker_id: str, entry: Callable[[], WorkerEntry], *, heartbeat_s: float) -> None:
-        self._bus = bus
-        self._key = bus.subjects.worker_key(worker_id)
-        self._entry = entry
-        self._heartbeat_s = heartbeat_s
-        self._dirty = asyncio.Event()
-        self._registered = asyncio.Event()
-        bus.on_reconnect(self._rewrite)
-
-    def changed(self) -> None:
-        """The entry is not what it was: write it soon."""
-        self._dirty.set()
-
-    async def registered(self) -> None:
-        """Returns once the key has been written for the first time."""
-        await self._registered.wait()
-
-    async def run(self) -> None:
-        """Write the key until cancelled, whatever happens to the server."""
-        failures = 0
-        while True:
+    entries: list[WorkerEntry] = []
+    try:
+        with translated("the label registry cannot be read"):
+            kv = await bus.js.key_value(bus.subjects.bucket)
+            watcher = await kv.watch(bus.subjects.worker_keys, ignore_deletes=True)
             try:
-                await self._write()
-            except UnavailableError as exc:
-                failures += 1
-                if failures == 1:
-                    logger.bind(reason=str(exc)).warning("registry out of reach; trying again")
-                await asyncio.sleep(RETRY_S)
-                continue
-            if failures:
-                logger.bind(failures=failures).info("registry in reach again")
-                failures = 0
-            self._registered.set()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._heartbeat_s):
-                    await self._dirty.wait()
-
-    async def remove(self) -> None:
-        """Delete the key, so that dispatchers know at once; a server that is away lets it expire instead."""
-        if not self._bus.connected:
-            logger.warning("nats is away, key not deleted; it expires by itself")
-            return
-        try:
-            kv = await self._bus.js.key_value(self._bus.subjects.bucket)
-            await kv.delete(self._key)
-        except (JetStreamError, nats.errors.Error, TimeoutError) as exc:
-            logger.bind(reason=reason(exc)).warning("key not deleted; it expires by itself")
-
-    async def _write(self) -> None:
-        self._dirty.clear()
-        value = encode_entry(msgspec.structs.replace(self._entry(), heartbeat_s=self._heartbeat_s))
-        subject = self._bus.subjects.kv(self._key)
-        try:
-            await self._bus.js.publish(subject, value, timeout=PUBLISH_TIMEOUT_S, msg_ttl=ttl_s(self._heartbeat_s))
-        except JetStreamError:  # no such bucket yet, or one made without TTLs
-            await ensure_bucket(self._bus)
-            await self._publish_again(subject, value)
-        except (nats.errors.Error, TimeoutError) as exc:
-            raise UnavailableError(f"registry: {reason(exc)}") from exc
-
-    async def _publish_again(self, subject: str, value: bytes) -> None:
-        try:
-            await self._bus.js.publish(subject, value, timeout=PUBLISH_TIMEOUT_S, msg_ttl=ttl_s(self._heartbeat_s))
-        except (JetStreamError, nats.errors.Error, TimeoutError) as exc:
-            raise UnavailableError(f"registry: {reason(exc)}") from exc
-
-    async def _rewrite(self) -> None:
-        self.changed()
+                async for update in watcher:
+                    if update is None:
+                        break
+                    with suppress(MalformedError):
+                        entries.append(decode_entry(update.value or b""))
+            finally:
+                await _stop(watcher)
+    except NotFoundError as exc:
+        raise UnavailableError(
+            f"there is no bucket {bus.subjects.bucket} on this NATS: no labelbus has run there yet"
+        ) from exc
+    return sorted(entries, key=lambda entry: entry.worker_id)
 
 
 class _Known(msgspec.Struct):
@@ -121,15 +60,16 @@ class _Known(msgspec.Struct):
 
 
 class RegistryWatch:
-    """Calls `on_entry` and `on_gone` as workers come, change and go. Run `run()` as an owned task.
+    """A watch on the registry that reports workers as they come, change and go. Run `run()` as an owned task.
 
-    `on_reach(False)` says that the registry cannot be read; the workers known by then are not reported gone.
-    Keys also expire while NATS is away, or silent without a word, and at its return the expiry may come before what
-    workers wrote meanwhile: so a worker whose key is missing is gone only if it is not there again after `RETURN_S`.
-    That costs nobody an answer: who owes one is probed.
+    `on_entry` gets each entry, `on_gone` the id of each worker that left. `on_reach(False)` says that the registry
+    cannot be read; the workers known by then are not reported gone.
+    Keys also expire while NATS is away or silent, and after its return the expiry may arrive before what workers wrote
+    meanwhile: a worker whose key is missing is therefore reported only if the key is still missing after `RETURN_S`.
+    No task waits for that: a worker with outstanding assignments is probed.
     The order of writes is the bucket's, whatever the workers' clocks say: an entry with a lower `epoch_ms` than the
-    one before it is of a new process whose clock was set back. The old one is reported gone first, or everything
-    that the new one says would pass for outdated.
+    one before it is from a new process whose clock was set back. The old process is reported gone first; otherwise
+    whatever the new one says would be taken for outdated.
     A value that is no entry is counted in `malformed`, logged (at most once a second) and otherwise ignored.
     """
 
@@ -156,7 +96,7 @@ class RegistryWatch:
 
     @property
     def is_synced(self) -> bool:
-        """True once the whole registry has been read for the first time."""
+        """Tell whether the whole registry has been read for the first time."""
         return self._synced.is_set()
 
     def disown(self, worker_id: str) -> None:
@@ -168,7 +108,7 @@ class RegistryWatch:
             self._known[worker_id].disowned = True
 
     async def synced(self) -> None:
-        """Returns once the whole registry has been read for the first time."""
+        """Return once the whole registry has been read for the first time."""
         await self._synced.wait()
 
     async def run(self) -> None:
@@ -180,9 +120,9 @@ class RegistryWatch:
                 try:
                     await self._until_renewed(self._read())
                     in_reach = True
-                except (UnavailableError, JetStreamError, nats.errors.Error, TimeoutError) as exc:
+                except LabelbusError as exc:
                     if in_reach:
-                        logger.bind(reason=reason(exc)).warning("registry out of reach; trying again")
+                        logger.bind(reason=str(exc)).warning("registry out of reach; trying again")
                     in_reach = False
                     self._on_reach(False)
                     await self._wait_for_renewal(RETRY_S)
@@ -192,7 +132,7 @@ class RegistryWatch:
             self._log.flush()
 
     async def _until_renewed(self, reading: Coroutine[Any, Any, None]) -> None:
-        """Read until there is a reason to begin anew: a request that was lost with the server is not waited for."""
+        """Read until there is a reason to begin again; do not wait for a request that was lost with the server."""
         tasks = asyncio.create_task(reading), asyncio.create_task(self._renew.wait())
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -202,7 +142,8 @@ class RegistryWatch:
             await end(*tasks)
 
     async def _read(self) -> None:
-        await self._watch(await ensure_bucket(self._bus))
+        with translated("the label registry cannot be watched"):
+            await self._watch(await ensure_bucket(self._bus))
 
     async def _watch(self, kv: KeyValue) -> None:
         watcher = await kv.watch(self._bus.subjects.worker_keys)
@@ -251,7 +192,7 @@ class RegistryWatch:
         return worker_id
 
     def _expired(self, worker_ids: set[str]) -> None:
-        """Their keys are not there any more: they are gone, unless it is NATS that was away or silent."""
+        """Take the workers for gone if they stay without a key, unless NATS was away or silent."""
         if worker_ids:
             self._missing |= worker_ids
             self._look_later()
@@ -284,5 +225,5 @@ class RegistryWatch:
 
 
 async def _stop(watcher: KeyValue.KeyWatcher) -> None:
-    with suppress(nats.errors.Error, JetStreamError):  # the connection went first
+    with suppress(*NATS_ERRORS):  # the connection went first
         await watcher.stop()  # type: ignore[no-untyped-call]

@@ -158,11 +158,12 @@ def nats(url: str) -> Check:
 
     from bus.connection import connect
     from bus.settings import BusSettings
+    from bus.streams import check_jetstream
 
     async def ask() -> str:
         async with connect(BusSettings(nats_url=url, nats_connect_timeout_s=1.5), name="labelbus-doctor") as bus:
-            await bus.js.account_info()
-            return f"{bus.nc.connected_server_version} with JetStream"
+            await check_jetstream(bus)
+            return f"{bus.server_version} with JetStream"
 
     try:
         return Check(name=f"NATS at {url}", status="ok", found=asyncio.run(ask()))

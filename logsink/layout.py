@@ -9,7 +9,7 @@ a dot, so that the names are parsed without doubt. Pure code: no file is touched
 
 import re
 from collections.abc import Iterable
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Final
 
@@ -88,11 +88,6 @@ def place_of_file(name: str) -> Place | None:
         return Place(date.fromisoformat(found[1]), int(found[2]))
     except ValueError:
         return None
-
-
-def day_of(unix_ns: int) -> date:
-    """The day of a stream's timestamp, in UTC."""
-    return datetime.fromtimestamp(unix_ns // 1_000_000_000, UTC).date()
 
 
 def next_place(current: Place | None, *, day: date, size_bytes: int, adding_bytes: int, limit_bytes: int) -> Place:

@@ -5,6 +5,7 @@ its message with others also has `part` and `parts`. (`seq`, `part`) names a rec
 on the disk exactly when its line with `part` = `parts` is. Pure code: no file is touched here.
 """
 
+from datetime import datetime
 from typing import Final
 
 import msgspec
@@ -50,7 +51,7 @@ class WholeEnd(msgspec.Struct, frozen=True, kw_only=True):
     seq: int
 
 
-def to_lines(payload: bytes, *, subject: str, source: Source, seq: int, unix_ns: int) -> Lines:
+def to_lines(payload: bytes, *, subject: str, source: Source, seq: int, stored_at: datetime) -> Lines:
     """A message as lines. Never raises: what is no log record is kept, cut to `MAX_KEPT_CHARS`, in a record of its own.
 
     Neighbouring unreadable lines share one record, so that a megabyte of newlines is not a million records.
@@ -63,7 +64,7 @@ def to_lines(payload: bytes, *, subject: str, source: Source, seq: int, unix_ns:
         nonlocal unreadable
         if bad:
             unreadable += 1
-            kept.append(_encode(_unreadable(b"\n".join(bad), why, subject, source, unix_ns)))
+            kept.append(_encode(_unreadable(b"\n".join(bad), why, subject, source, stored_at)))
             bad.clear()
 
     fault = ""
@@ -121,9 +122,9 @@ def _fault(line: bytes) -> str:
     return ""
 
 
-def _unreadable(data: bytes, why: str, subject: str, source: Source, unix_ns: int) -> LogRecord:
+def _unreadable(data: bytes, why: str, subject: str, source: Source, stored_at: datetime) -> LogRecord:
     return LogRecord(
-        time=rfc3339(unix_ns / 1e9),
+        time=rfc3339(stored_at.timestamp()),
         level="WARNING",
         component=source.component,
         id=source.id,

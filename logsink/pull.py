@@ -3,19 +3,19 @@
 One pull request is open at a time, for so many messages and so many bytes; while a portion is being written, the
 next arrives. A consumer numbers its deliveries: a number that is not the next means that a delivery was lost on its
 way, and what was lost would come again only after messages that follow it. A writer that takes the last number in a
-file for "all before it is there" must not see that, so the puller gives up and the consumer is made anew.
+file for "all before it is there" must not see that, so the puller gives up and the consumer is made again.
 """
 
 import asyncio
 import time
+from datetime import datetime
 from typing import Final
 
 import msgspec
-from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
 
-from bus.connection import Bus
+from bus.connection import Bus, Msg, Subscription
 from bus.errors import UnavailableError
+from bus.subjects import is_ack
 
 HEARTBEAT_S: Final = 5.0
 STALE_S: Final = 2.5 * HEARTBEAT_S
@@ -26,22 +26,22 @@ MIN_REQUEST_BYTES: Final = 8 * 1024 * 1024
 
 
 class Pulled(msgspec.Struct, frozen=True, kw_only=True):
-    """One message of the stream. `message` is what to acknowledge."""
+    """One message of the stream, with the time at which the stream stored it; `message` is to be acknowledged."""
 
     stream_seq: int
-    unix_ns: int
+    stored_at: datetime
     message: Msg
 
 
 class Puller:
-    """Pulls from a consumer that nobody else pulls from. `UnavailableError` from `take` ends its life."""
+    """The pulling from one consumer, from which nothing else pulls. After an error from `take` it is of no use."""
 
     def __init__(self, bus: Bus, consumer: str, *, batch_messages: int) -> None:
         self._bus = bus
-        self._next_subject = f"$JS.API.CONSUMER.MSG.NEXT.{bus.subjects.log_stream}.{consumer}"
+        self._next_subject = bus.subjects.pull(consumer)
         self._batch = batch_messages
         self._max_bytes = max(MIN_REQUEST_BYTES, 2 * bus.max_payload_bytes)
-        self._inbox = bus.nc.new_inbox()
+        self._inbox = bus.new_inbox()
         self._subscription: Subscription | None = None
         self._requests = 0
         self._open = 0  # messages that the open request may still bring
@@ -53,13 +53,13 @@ class Puller:
         self._changed = asyncio.Event()
 
     async def start(self) -> None:
-        """Be ready to `take`."""
-        self._subscription = await self._bus.nc.subscribe(f"{self._inbox}.*", cb=self._receive)
+        """Subscribe to the inbox, so that `take` can be called."""
+        self._subscription = await self._bus.subscribe(f"{self._inbox}.*", self._receive)
 
     async def stop(self) -> None:
-        """Receive no more. What was not taken was not acknowledged, and comes again."""
-        if self._subscription is not None and not self._bus.nc.is_closed:
-            await self._subscription.unsubscribe()
+        """Receive no more. Messages that were not taken were not acknowledged either, and are delivered again."""
+        if self._subscription is not None:
+            await self._bus.unsubscribe(self._subscription)
 
     def interrupt(self, why: str) -> None:
         """Make `take` raise: the connection was renewed, or it is time to end."""
@@ -67,9 +67,10 @@ class Puller:
         self._changed.set()
 
     async def take(self, *, linger_s: float) -> list[Pulled]:
-        """The messages that have come, none if there was none for a minute.
+        """Return the messages that have arrived; none if none arrived for a minute.
 
-        Once there is one, others have `linger_s` to join it.
+        Once there is one, others have `linger_s` to join it. Raises `UnavailableError` if the stream is silent or
+        refuses, or a delivery was lost.
         """
         while not self._ready:
             self._check()
@@ -107,22 +108,20 @@ class Puller:
             "expires": int(EXPIRES_S * 1e9),
             "idle_heartbeat": int(HEARTBEAT_S * 1e9),
         }
-        await self._bus.nc.publish(
-            self._next_subject, msgspec.json.encode(body), reply=f"{self._inbox}.{self._requests}"
-        )
+        await self._bus.publish(self._next_subject, msgspec.json.encode(body), reply=f"{self._inbox}.{self._requests}")
 
     async def _receive(self, message: Msg) -> None:
         self._heard = time.monotonic()
-        if not message.reply.startswith("$JS.ACK."):
+        if not is_ack(message.reply):
             self._status(message)
             return
-        number, stream_seq, unix_ns = _numbers(message.reply)
+        metadata = message.metadata
         self._delivered += 1
         self._open -= 1
-        if number != self._delivered:
+        if metadata.sequence.consumer != self._delivered:
             self.interrupt(f"delivery {self._delivered} of the log stream was lost on its way")
             return
-        self._ready.append(Pulled(stream_seq=stream_seq, unix_ns=unix_ns, message=message))
+        self._ready.append(Pulled(stream_seq=metadata.sequence.stream, stored_at=metadata.timestamp, message=message))
         self._changed.set()
 
     def _status(self, message: Msg) -> None:
@@ -136,13 +135,3 @@ class Puller:
             self._changed.set()
         else:
             self.interrupt(f"the log stream gives no more: {status} {description}".rstrip())
-
-
-def _numbers(reply: str) -> tuple[int, int, int]:
-    """Delivery number, stream sequence and Unix time in ns from an acknowledgement subject, with domain or without.
-
-    $JS.ACK.[<domain>.<account>.]<stream>.<consumer>.<deliveries>.<stream seq>.<number>.<time>.<pending>[.<token>]
-    """
-    tokens = reply.split(".")
-    stream_seq, number, unix_ns = tokens[5:8] if len(tokens) == 9 else tokens[7:10]
-    return int(number), int(stream_seq), int(unix_ns)

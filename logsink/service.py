@@ -16,24 +16,22 @@ from functools import partial
 from typing import Any, Final, Literal, TypeVar
 
 import msgspec
-import nats.errors
 from loguru import logger
-from nats.js.api import ConsumerInfo
-from nats.js.errors import Error as JetStreamError
 
+from bus.backoff import Backoff
 from bus.connection import Bus
-from bus.errors import ConflictError, UnavailableError, reason
-from logsink.consumer import renew_consumer
+from bus.errors import ConflictError, LabelbusError, UnavailableError
+from logsink.consumer import Resumed, renew_consumer
 from logsink.files import LogFolder, open_folder
-from logsink.layout import day_of, source_of_subject
+from logsink.layout import source_of_subject
 from logsink.lines import to_lines
 from logsink.position import Position
 from logsink.pull import Pulled, Puller
 from logsink.settings import LogsinkSettings
 from logsink.writer import Entry, Tally
 
-RETRY_FIRST_S: Final = 0.5
-RETRY_MOST_S: Final = 10.0
+RETRY: Final = Backoff(0.5, 10.0)
+LOCK_RETRY_S: Final = 0.5
 TELL_AGAIN_S: Final = 60.0
 """A lasting fault is logged once a minute: these records are records too."""
 
@@ -89,11 +87,13 @@ class LogSink:
         try:
             folder = self._folder = self._folder or await self._open_folder()
             self.tally = folder.tally
-            set_up = await self._unless_renewed(renew_consumer(self._bus, self._settings, folder))
-            if set_up is not None:
-                await self._read(folder, *set_up)
-        except (nats.errors.Error, JetStreamError, TimeoutError) as exc:
-            raise UnavailableError(f"the log stream is out of reach: {reason(exc)}") from exc
+            resumed = await self._unless_renewed(renew_consumer(self._bus, self._settings, folder))
+            if resumed is not None:
+                await self._read(folder, resumed)
+        except (ConflictError, UnavailableError):
+            raise
+        except LabelbusError as exc:  # the stream was deleted meanwhile, say
+            raise UnavailableError(str(exc)) from exc
 
     async def _unless_renewed(self, work: Coroutine[Any, Any, T]) -> T | None:
         """What the work gives; None if it was broken off, to stop or since its requests went down with the server."""
@@ -116,10 +116,10 @@ class LogSink:
             except ConflictError:
                 if time.monotonic() > deadline or self._stopping.is_set():
                     raise
-                await self._pause(RETRY_FIRST_S)
+                await self._pause(LOCK_RETRY_S)
 
-    async def _read(self, folder: LogFolder, position: Position, consumer: ConsumerInfo) -> None:
-        waiting = consumer.num_pending or 0
+    async def _read(self, folder: LogFolder, resumed: Resumed) -> None:
+        waiting = resumed.waiting
         logger.bind(waiting=waiting, folder=str(self._settings.log_folder)).info("log sink reads the stream")
         caught_up = waiting < self._settings.batch_messages
         puller = self._puller = Puller(
@@ -134,11 +134,11 @@ class LogSink:
                 pulled = await puller.take(linger_s=self._settings.linger_ms / 1000)
                 if not pulled:
                     continue
-                entries = [self._entry(position, one) for one in pulled]
+                entries = [self._entry(resumed.position, one) for one in pulled]
                 if not await self._persist(partial(self._write, folder, entries)):
                     return
                 for one in pulled:
-                    await one.message.ack()
+                    await self._bus.acknowledge(one.message)
                 waiting -= len(pulled)
                 if not caught_up and waiting <= 0:
                     caught_up = True
@@ -154,8 +154,8 @@ class LogSink:
         subject = pulled.message.subject
         source = source_of_subject(self._bus.subjects, subject)
         seq = position.seq(pulled.stream_seq)
-        lines = to_lines(pulled.message.data, subject=subject, source=source, seq=seq, unix_ns=pulled.unix_ns)
-        return Entry(source=source, seq=seq, day=day_of(pulled.unix_ns), lines=lines)
+        lines = to_lines(pulled.message.data, subject=subject, source=source, seq=seq, stored_at=pulled.stored_at)
+        return Entry(source=source, seq=seq, day=pulled.stored_at.date(), lines=lines)
 
     async def _write(self, folder: LogFolder, entries: list[Entry]) -> None:
         await asyncio.to_thread(folder.write, entries)
@@ -164,20 +164,18 @@ class LogSink:
 
     async def _persist(self, attempt: Callable[[], Awaitable[None]], *wake: asyncio.Event) -> bool:
         """Try until it succeeds, ever less often, or at once on `wake`; False if it is time to stop first."""
-        pause_s = RETRY_FIRST_S
+        attempts = 0
         while True:
             try:
                 await attempt()
             except UnavailableError as exc:
-                if self.health.state == "ok":
-                    pause_s = RETRY_FIRST_S
+                attempts = 1 if self.health.state == "ok" else attempts + 1
                 self._unwell(str(exc))
             else:
                 return True
-            await self._pause(pause_s, *wake)
+            await self._pause(RETRY.delay_s(attempts), *wake)
             if self._stopping.is_set():
                 return False
-            pause_s = min(2 * pause_s, RETRY_MOST_S)
 
     async def _pause(self, seconds: float, *wake: asyncio.Event) -> None:
         """Wait, but not past the signal to stop or one of the events."""

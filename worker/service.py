@@ -15,7 +15,7 @@ from bus.log_throttle import ThrottledLogger
 from bus.messages import Result, Status, Task
 from bus.names import normalise_label
 from bus.owned import end
-from bus.registry import Registration
+from bus.registration import Registration
 from bus.subjects import ReplyAddress, reply_address
 from bus.version import labelbus_version
 from worker.admission import Admission

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from msgspec import Meta
 
 from bus.names import check_worker_id
-from bus.registry import DEFAULT_HEARTBEAT_S
+from bus.registration import DEFAULT_HEARTBEAT_S
 from worker.runtimes.settings import RuntimeSettings
 
 MAX_CAPACITY: Final = 1_000

@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from bus.registry import DEFAULT_HEARTBEAT_S, TTL_HEARTBEATS
+from bus.registration import DEFAULT_HEARTBEAT_S, TTL_HEARTBEATS
 
 CHECK_INTERVAL_S: Final = 1.0
 """Between two looks for overdue workers."""

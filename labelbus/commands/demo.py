@@ -11,19 +11,18 @@ import click
 import httpx
 import msgspec
 from msgspec import Meta
-from nats.aio.msg import Msg
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from bus.codec import decode_progress
 from bus.command import settings_command
-from bus.connection import Bus, connect
+from bus.connection import Bus, Msg, connect
 from bus.errors import MalformedError, UnavailableError, WorkerError
+from bus.registry import read_entries
 from bus.settings import BusSettings
 from labelbus.client import AsyncClient, ProblemError, TaskResult
 from labelbus.commands.labels import holders_of, labels_table
-from labelbus.registry_view import entries_of
 from labelbus.stack.settings import StackSettings
 from labelbus.stack.stack import Stack, running_stack
 from logsink.reader import Filter, LogReader
@@ -91,7 +90,7 @@ async def _demo(settings: DemoSettings, console: Console) -> None:
 
 
 async def _show(console: Console, parts: Stack, bus: Bus, client: AsyncClient) -> None:
-    runtimes = sorted({entry.runtime for entry in await entries_of(bus)})
+    runtimes = sorted({entry.runtime for entry in await read_entries(bus)})
     console.print(f"  {parts.http_url}, {parts.nats_url}; workers run on {', '.join(runtimes)}")
     if runtimes != ["triton"]:
         console.print("  [yellow]no Triton can be started here, so models run in ONNX Runtime inside the workers[/]")
@@ -109,7 +108,7 @@ async def _show(console: Console, parts: Stack, bus: Bus, client: AsyncClient) -
     else:
         raise WorkerError(f"only {', '.join(served)} took part; see the log in {parts.log_folder}")
     console.rule("5 the registry: KV bucket `labels`, written by the workers")
-    console.print(labels_table(holders_of(await entries_of(bus))))
+    console.print(labels_table(holders_of(await read_entries(bus))))
     console.rule("6 the log sink's last lines (`labelbus logs`)")
     await _logs(console, parts)
 
@@ -126,7 +125,7 @@ async def _upload(console: Console, bus: Bus, client: AsyncClient) -> None:
                 return
             progress.update(bar, completed=step.fraction, description=f"{step.stage} {step.message}".strip())
 
-        watching = await bus.nc.subscribe(bus.subjects.convert_event("*"), cb=on_progress)
+        watching = await bus.subscribe(bus.subjects.convert_event("*"), on_progress)
         try:
             uploaded = await client.upload_model(MODEL)
         except ProblemError as exc:
@@ -137,7 +136,7 @@ async def _upload(console: Console, bus: Bus, client: AsyncClient) -> None:
             progress.update(bar, completed=1.0, description="published")
             console.print(f"  {uploaded.message}", soft_wrap=True)
         finally:
-            await watching.unsubscribe()
+            await bus.unsubscribe(watching)
 
 
 async def _embed(console: Console, client: AsyncClient) -> list[list[float]]:

@@ -78,6 +78,21 @@ async def test_a_full_buffer_drops_counts_and_tells(bus):
 
 
 @pytest.mark.nats
+async def test_a_record_that_the_server_does_not_take_is_dropped_counted_and_holds_up_no_other(bus):
+    async with shipping(bus) as shipper:
+        logger.info("before")
+        logger.bind(**{f"field_{number}": "x" * 4000 for number in range(300)}).info("huge")
+        for number in range(4):  # each fits, and no two do
+            logger.bind(**{f"field_{number}": "x" * 4000 for number in range(200)}).info(f"large {number}")
+        await shipper.drain(DEADLINE_S)
+        await shipper.drain(DEADLINE_S)
+        events = [record.event for record in await stored(bus)]
+    assert events[:5] == ["before", "large 0", "large 1", "large 2", "large 3"]
+    assert events[5].startswith("log records dropped")
+    assert shipper.dropped == 1
+
+
+@pytest.mark.nats
 async def test_records_of_other_threads_are_shipped_too(bus):
     async with shipping(bus) as shipper:
         await asyncio.gather(*(asyncio.to_thread(logger.info, f"thread {n}") for n in range(5)))

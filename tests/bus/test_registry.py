@@ -5,10 +5,12 @@ import json
 import pytest
 
 from bus.connection import Bus, connect
+from bus.errors import UnavailableError
 from bus.messages import HeldLabel, WorkerEntry
 from bus.names import MAX_LABEL_CHARS
 from bus.owned import end
-from bus.registry import Registration, RegistryWatch, ttl_s
+from bus.registration import Registration, ttl_s
+from bus.registry import RegistryWatch, read_entries
 from tests.conftest import own_bus
 from worker.settings import MAX_CAPACITY
 
@@ -122,6 +124,18 @@ async def test_values_that_are_no_entries_are_counted_and_ignored(bus):
             await seen.until(lambda: "good" in seen.entries)
     assert set(seen.entries) == {"good"}
     assert seen.watch.malformed == 3
+
+
+async def test_a_reading_gives_the_entries_by_worker_id_and_leaves_out_what_is_none(bus):
+    with pytest.raises(UnavailableError, match="no labelbus has run there yet"):
+        await read_entries(bus)
+    async with running(registration(bus, "w2").run(), registration(bus, "w1").run()):
+        seen = Seen(bus)
+        async with running(seen.watch.run()):
+            await seen.until(lambda: set(seen.entries) == {"w1", "w2"})
+        kv = await bus.js.key_value(bus.subjects.bucket)
+        await kv.put("worker.bad", b"\xff{")
+        assert [entry.worker_id for entry in await read_entries(bus)] == ["w1", "w2"]
 
 
 async def test_the_value_is_json_for_people(bus):

@@ -10,7 +10,7 @@ from bus.codec import decode_task, encode_state
 from bus.connection import Bus, Msg
 from bus.messages import HeldLabel, Task, WorkerEntry, WorkerState
 from bus.owned import end
-from bus.registry import Registration
+from bus.registration import Registration
 
 HELD = HeldLabel(load_ms=1.0, since="2026-11-22T12:00:00+00:00")
 

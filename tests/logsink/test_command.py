@@ -40,7 +40,9 @@ def log(tmp_path):
             error=error,
         )
         seq = next(seqs)
-        lines = to_lines(encode_records([record]), subject="s", source=W1, seq=seq, unix_ns=0)
+        lines = to_lines(
+            encode_records([record]), subject="s", source=W1, seq=seq, stored_at=datetime.fromtimestamp(0, UTC)
+        )
         folder.write([Entry(source=W1, seq=seq, day=date(2026, 11, 3), lines=lines)])
 
     yield write

@@ -2,7 +2,7 @@ import json
 import os
 import resource
 import signal
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -31,7 +31,7 @@ def entry(seq, *, source=SOURCES[0], records=1, day=DAY, pad=0):
             for n in range(records)
         ]
     )
-    lines = to_lines(payload, subject="lb.log.c.i", source=source, seq=seq, unix_ns=0)
+    lines = to_lines(payload, subject="lb.log.c.i", source=source, seq=seq, stored_at=datetime.fromtimestamp(0, UTC))
     return Entry(source=source, seq=seq, day=day, lines=lines)
 
 

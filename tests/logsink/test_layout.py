@@ -11,7 +11,6 @@ from logsink.layout import (
     LogFile,
     Place,
     Source,
-    day_of,
     next_place,
     outdated,
     place_of_file,
@@ -91,12 +90,6 @@ def test_a_message_over_the_limit_has_a_file_of_its_own():
     place = next_place(Place(DAY, 1), day=DAY, size_bytes=1, adding_bytes=500, limit_bytes=100)
     assert place == Place(DAY, 2)
     assert next_place(place, day=DAY, size_bytes=0, adding_bytes=500, limit_bytes=100) == Place(DAY, 2)
-
-
-def test_the_day_is_that_of_utc():
-    midnight = 1_793_664_000_000_000_000
-    assert day_of(midnight) == DAY
-    assert day_of(midnight - 1) == date(2026, 11, 2)
 
 
 def file(day, *, number=1, size=10, newest=False):

@@ -1,4 +1,5 @@
 import json
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given, settings
@@ -10,7 +11,7 @@ from logsink.layout import STRANGER, Source
 from logsink.lines import MAX_KEPT_CHARS, MAX_LINE_BYTES, to_lines, whole_end
 
 WORKER = Source("worker", "w1")
-NOON = 1_793_707_200_000_000_000
+NOON = datetime(2026, 11, 3, 12, tzinfo=UTC)
 
 
 def record(number=0, **fields):
@@ -25,7 +26,7 @@ def record(number=0, **fields):
 
 
 def lines_of(payload, *, seq=7, source=WORKER):
-    lines = to_lines(payload, subject="lb.log.worker.w1", source=source, seq=seq, unix_ns=NOON)
+    lines = to_lines(payload, subject="lb.log.worker.w1", source=source, seq=seq, stored_at=NOON)
     return lines, [json.loads(line) for line in lines.data.splitlines()]
 
 

@@ -1,5 +1,5 @@
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pytest
 
@@ -36,7 +36,7 @@ class Sink:
 
     def raw(self, source, payload, *, day=3):
         self.seq += 1
-        lines = to_lines(payload, subject="s", source=source, seq=self.seq, unix_ns=0)
+        lines = to_lines(payload, subject="s", source=source, seq=self.seq, stored_at=datetime.fromtimestamp(0, UTC))
         self.folder.write([Entry(source=source, seq=self.seq, day=date(2026, 11, day), lines=lines)])
 
 

@@ -2,7 +2,7 @@
 
 import itertools
 
-from bus.registry import DEFAULT_HEARTBEAT_S, TTL_HEARTBEATS
+from bus.registration import DEFAULT_HEARTBEAT_S, TTL_HEARTBEATS
 from dispatcher.liveness.heartbeats import CHECK_INTERVAL_S, FIRST_PING_S, MOST_AT_ONCE, Heartbeats
 
 LONG_S = 60.0
