@@ -116,7 +116,8 @@ class CostModel:
         """Return what to evict for a load on the worker, or None if everything that it holds is in use.
 
         The label of the least value goes: its arrival rate times its load time, less if other holders cover its demand.
-        The only holder of a label that tasks wait for keeps it unless `forced`.
+        The only holder of a label that tasks wait for keeps it unless `forced`. A worker with more slots than labels,
+        whose labels may be in use all the time, can be forced to evict one in use: it waits for the label's users.
         """
         if len(worker.labels) < worker.capacity:
             return NO_EVICTION
@@ -125,6 +126,8 @@ class CostModel:
         scale = state.clock.scale(now)
         others = state.others(now)
         in_use = {assignment.label for assignment in worker.assignments.values()} if worker.assignments else ()
+        if forced and worker.slots > worker.capacity:
+            in_use = ()
         best: PoolLabel | None = None
         least = regret = math.inf
         for label in worker.labels:

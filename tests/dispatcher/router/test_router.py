@@ -351,6 +351,24 @@ def test_a_label_that_waits_beyond_the_age_limit_goes_before_hits():
     assert 1.0 <= now < 1.2
 
 
+def test_a_label_that_is_always_in_use_on_a_worker_with_more_slots_than_labels_makes_room_at_the_age_limit():
+    made = router(worker("w", "hot", capacity=1, slots=2), aging=Aging(limit_s=1.0, limit_loads=0.0))
+    for number in range(3):
+        made.submit(0.0, task(str(number), "hot"))
+    made.submit(0.0, task("rare", "rare"))
+    for number in range(3, 60):
+        now = number * 0.05
+        made.submit(now, task(str(number), "hot"))
+        [command] = made.finished(now, number - 2, done()).commands
+        assert isinstance(command, Assign)
+        if command.task.task_id == "rare":
+            assert (command.route, command.evict_label) == (Route.LOAD, "hot")
+            break
+    else:
+        raise AssertionError("the rare label was never loaded")
+    assert 1.0 <= now < 1.3
+
+
 def test_random_mode_sends_no_more_than_there_are_slots():
     made = router(worker("w1", "a"), worker("w2"), mode="random")
     assert sent([c for n in range(3) for c in made.submit(0.0, task(str(n)))]) == [
