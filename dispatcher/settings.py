@@ -27,6 +27,18 @@ class DispatcherSettings(BusSettings, frozen=True, kw_only=True):
         float, Meta(description="Longest time until a deadline that a task may ask for.", gt=0)
     ] = 3600.0
     max_body_bytes: Annotated[int, Meta(description="Largest request body.", ge=1024)] = 8 * 1024 * 1024
+    http_head_timeout_s: Annotated[
+        float, Meta(description="Time for a request line and headers to arrive; 408 after it.", gt=0)
+    ] = 10.0
+    http_body_timeout_s: Annotated[
+        float, Meta(description="Time for a body to arrive (408 after it), or for an answer to be read.", gt=0)
+    ] = 30.0
+    http_min_bytes_per_s: Annotated[
+        int, Meta(description="A body or answer has one second more for each so many bytes that get through.", ge=1)
+    ] = 4096
+    http_idle_timeout_s: Annotated[
+        float, Meta(description="A connection without a request is closed after it.", gt=0)
+    ] = 75.0
     max_waiting: Annotated[int, Meta(description="Tasks waiting for a worker, in all.", ge=1)] = 10_000
     max_waiting_per_label: Annotated[int, Meta(description="Tasks waiting for a worker, of one label.", ge=1)] = 2_000
     max_held_mb: Annotated[

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from dispatcher.api.transport import JOIN_BYTES, OneSegment
+from dispatcher.api.transport import JOIN_BYTES, ResponseTransport
 
 
 class Written(asyncio.Transport):
@@ -32,7 +32,7 @@ def beneath():
 
 @pytest.fixture
 def transport(beneath):
-    return OneSegment(beneath)
+    return ResponseTransport(beneath)
 
 
 @pytest.mark.parametrize("body", [b"", b"body", b"x" * JOIN_BYTES])
