@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import signal
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -21,6 +22,12 @@ IN_CONTAINERS = {"binary": (), "some": ("tests/bus/", "tests/logsink/"), "all": 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--keep-durations", action="store_true", help="write tests/durations.txt from this run")
+
+
+def pytest_configure() -> None:
+    """Let the processes that tests start be interrupted: a shell's background job, and a child of it, ignore SIGINT."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
