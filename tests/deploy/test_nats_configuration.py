@@ -11,12 +11,13 @@ import pytest
 from tests.deploy.rendering import CASES, Case, Chart, Release
 from tests.deploy.tools import run
 
+pytestmark = [pytest.mark.nats, pytest.mark.xdist_group("chart")]
+
 NATS_SERVER = Path(sys.prefix) / "bin" / "nats-server"
 LOGIN = {"LABELBUS_NATS_USER": "labelbus", "LABELBUS_NATS_PASSWORD": "p1234567890123456789"}
 WITH_NATS = [name for name, case in CASES.items() if case.values.get("nats", {}).get("enabled", True)]
 
 
-@pytest.mark.nats
 @pytest.mark.parametrize("name", WITH_NATS)
 def test_nats_accepts_its_configuration(any_chart: Chart, name: str, tmp_path: Path) -> None:
     config = written(any_chart.render(CASES[name]), tmp_path)
@@ -24,7 +25,6 @@ def test_nats_accepts_its_configuration(any_chart: Chart, name: str, tmp_path: P
     assert outcome.returncode == 0, outcome.stderr
 
 
-@pytest.mark.nats
 async def test_nats_lets_labelbus_in_and_nobody_else(any_chart: Chart, tmp_path: Path) -> None:
     config = written(any_chart.render(Case()), tmp_path)
     process = await asyncio.create_subprocess_exec(
