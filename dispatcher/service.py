@@ -129,12 +129,12 @@ class DispatcherService:
     def _handle(self, received: Received) -> Commands:
         now = self._loop.time()
         match received:
-            case ResultReceived(assignment_id, result):
-                self._prober.settle(assignment_id)
-                self._prober.mark_alive(now, result.worker_id)
-                if result.status is Status.BUSY:
-                    return self._task_bounced(now, assignment_id, result)
-                return self._task_finished(now, assignment_id, result)
+            case ResultReceived():  # one a task: attributes cost half as much as patterns that take it apart
+                self._prober.settle(received.assignment_id)
+                self._prober.mark_alive(now, received.result.worker_id)
+                if received.result.status is Status.BUSY:
+                    return self._task_bounced(now, received.assignment_id, received.result)
+                return self._task_finished(now, received.assignment_id, received.result)
             case StateReceived(state):
                 self._prober.mark_alive(now, state.worker_id)
                 return self.router.worker_seen(now, view_of_state(state))
