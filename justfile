@@ -106,26 +106,26 @@ pins torch="2.13.0": setup
 
 # ── measure ───────────────────────────────────────────────────────────────────
 
-# simulate the router beside random and the published smart dispatch: just bench-sim --quick, --trace FILE, --dispatchers 1,2,4
+# simulate the router, random and the published smart dispatch: just bench-sim --quick, --trace FILE, --dispatchers 1,2,4
 bench-sim *args: setup
     {{ bin }}/python -m bench.sim {{ args }}
 
-# what a decision of the router costs, at pools of 10 to 10,000 workers
+# time the router's decisions in pools of 10 to 10,000 workers
 bench-router *args: setup
     {{ bin }}/python -m bench.router {{ args }}
 
 NUM_WORKERS := "2"
 RANDOM_DISPATCH := "false"
 
-# a load while parts are killed, stopped, hung and cut off, and what was lost (nothing): just chaos --minutes 10
+# load a stack whose parts are killed, stopped, hung and cut off, and count lost tasks: just chaos --minutes 10
 chaos *args: setup
     @{{ bin }}/python -m bench.chaos {{ args }}
 
-# the published benchmark on the real stack: just NUM_WORKERS=2 RANDOM_DISPATCH=false bench --requests 2400 --compare
+# run the published benchmark on the real stack: just NUM_WORKERS=2 RANDOM_DISPATCH=false bench --requests 2400 --compare
 bench *args: setup
     @{{ bin }}/python -m bench.live --workers {{ NUM_WORKERS }} --policy {{ if RANDOM_DISPATCH == "true" { "random" } else { "affinity" } }} {{ args }}
 
-# what the way HTTP → dispatcher → NATS → worker → HTTP costs, beside a bare gateway in the same run
+# measure the path HTTP → dispatcher → NATS → worker → HTTP beside a bare gateway in the same run
 bench-path *args: setup
     @{{ bin }}/python -m bench.path {{ args }}
 
