@@ -101,7 +101,7 @@ class ResponseTransport(asyncio.Transport):
         return self.lingering or self._transport.is_closing()
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """Return what the transport beneath tells."""
+        """Return extra information of the transport beneath."""
         return self._transport.get_extra_info(name, default)
 
     def pause_reading(self) -> None:

@@ -45,7 +45,7 @@ class ServerThread:
     """A running server; `port` is where it listens."""
 
     def __init__(self, *, loop: str = "uvloop", **settings: Any) -> None:
-        self.settings = DispatcherSettings(http_port=0, drain_s=0, **settings)
+        self.settings = DispatcherSettings(http_port=0, drain_s=20, **settings)
         self._app = Litestar(
             [answer, health],
             exception_handlers={LabelbusError: on_labelbus_error, HTTPException: on_http_exception},

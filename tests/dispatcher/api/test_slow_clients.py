@@ -69,7 +69,7 @@ def test_empty_lines_do_not_keep_a_connection(server):
     gone(server)
 
 
-def test_a_head_that_drips_is_answered_with_408(server):
+def test_a_head_that_drips_is_answered_with_408_and_logged(server, log_records):
     def head() -> Iterator[bytes]:
         yield HEAD + b"X-Slow: "
         yield from bytes_for_ever()
@@ -81,6 +81,8 @@ def test_a_head_that_drips_is_answered_with_408(server):
     assert b"the request line and headers did not arrive within 0.3 s" in answer
     assert b"Labelbus-Task-Id" not in answer
     gone(server)
+    [record] = [record for record in log_records if record["message"] == "slow clients disconnected"]
+    assert record["extra"] == {"head": 1}
 
 
 @pytest.mark.parametrize("framing", [b"Content-Length: 5000\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n1388\r\n"])
