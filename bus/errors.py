@@ -14,6 +14,7 @@
     ├── OverloadedError           a queue is full; try again later
     ├── NoWorkerError             nobody is there to run it
     ├── DeadlineError             its time is over
+    ├── ProblemError              a gateway refused a client's request; raised by clients only
     ├── WorkerError               the worker could not do it
     │   ├── LoadError             the label could not be taken up
     │   └── RuntimeUnavailableError  the runtime (Triton) is away; another worker may do it
@@ -26,8 +27,6 @@
 status a code has is decided in `dispatcher.api.problems`, nowhere else.
 """
 
-from typing import ClassVar
-
 
 def reason(exc: BaseException) -> str:
     """What an exception says of itself, or its name if that is nothing (a bare TimeoutError, say)."""
@@ -37,7 +36,7 @@ def reason(exc: BaseException) -> str:
 class LabelbusError(Exception):
     """Something labelbus can name. `str(error)` is a sentence for a person that says what to do next."""
 
-    code: ClassVar[str] = "internal"
+    code: str = "internal"
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -124,6 +123,22 @@ class DeadlineError(LabelbusError):
     """Its deadline passed before there was an answer."""
 
     code = "deadline_passed"
+
+
+class ProblemError(LabelbusError):
+    """A gateway refused a client's request, or a server that is no gateway answered it.
+
+    `status` is the HTTP status, `code` the stable code of the gateway's error ("unknown" from other servers), `detail`
+    says what to do next. `task_id` and `worker` are empty where the error concerns none.
+    """
+
+    def __init__(self, detail: str, *, status: int, code: str, task_id: str = "", worker: str = "") -> None:
+        super().__init__(f"{detail} ({code})")
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.task_id = task_id
+        self.worker = worker
 
 
 class WorkerError(LabelbusError):

@@ -1,21 +1,44 @@
 """labelbus: sends each task to a worker that already holds its label.
 
-`Client` and `AsyncClient` submit tasks over HTTP. For task types of one's own: `task_type` and `TaskContext`
-(`from labelbus import task_type`), in a module that `labelbus worker --handlers your.module` loads.
+`Client` and `AsyncClient` submit tasks over HTTP; all that they raise is a `LabelbusError`. For task types of one's
+own there are `task_type` and `TaskContext` (`from labelbus import task_type`), in a module that
+`labelbus worker --handlers your.module` loads.
 """
 
 from typing import TYPE_CHECKING
 
-from labelbus.client import AsyncClient, Client, ProblemError, TaskResult, Uploaded
+from bus.errors import (
+    BadParametersError,
+    InvalidInputError,
+    LabelbusError,
+    ProblemError,
+    RequestTimeoutError,
+    UnavailableError,
+)
+from labelbus.client import AsyncClient, Client
+from labelbus.http_messages import TaskResult, Uploaded
 
 if TYPE_CHECKING:
     from worker.tasks import TaskContext, task_type
 
-__all__ = ["AsyncClient", "Client", "ProblemError", "TaskContext", "TaskResult", "Uploaded", "task_type"]
+__all__ = [
+    "AsyncClient",
+    "BadParametersError",
+    "Client",
+    "InvalidInputError",
+    "LabelbusError",
+    "ProblemError",
+    "RequestTimeoutError",
+    "TaskContext",
+    "TaskResult",
+    "UnavailableError",
+    "Uploaded",
+    "task_type",
+]
 
 
 def __getattr__(name: str) -> object:
-    """Task types on demand: a client needs none of what a worker needs."""
+    """Import the parts of a worker on demand: a client needs none of a worker's packages."""
     if name in {"TaskContext", "task_type"}:
         from worker import tasks
 

@@ -1,54 +1,44 @@
-"""Clients of the gateway, blocking and asynchronous, with the same calls."""
+"""Clients of the gateway, blocking and asynchronous, with the same calls.
+
+Each call raises `LabelbusError`s only: `ProblemError` if the gateway refuses or something else answers,
+`UnavailableError` if none can be reached, its subclass `RequestTimeoutError` if no answer came in time, and
+`BadParametersError` for parameters that cannot be JSON. `InvalidInputError` refuses the address when a client is made.
+"""
 
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
 import httpx
-import msgspec
+
+from bus.errors import ProblemError
+from labelbus.http_errors import checked_url, httpx_translated
+from labelbus.http_messages import (
+    TaskResult,
+    Uploaded,
+    embeddings_of,
+    read_labels,
+    read_task_result,
+    read_uploaded,
+    read_workers,
+    task_body,
+    upload_body,
+)
+
+__all__ = ["AsyncClient", "Client", "ProblemError", "TaskResult", "Uploaded"]
 
 DEFAULT_URL: Final = "http://127.0.0.1:8080"
 TIMEOUT_S: Final = 120.0
 UPLOAD_TIMEOUT_S: Final = 1800.0
-
-
-class ProblemError(Exception):
-    """The gateway refused: `status`, the stable `code`, and `detail`, which says what to do next."""
-
-    def __init__(self, *, status: int, code: str, detail: str, task_id: str = "", worker: str = "") -> None:
-        super().__init__(f"{detail} ({code})")
-        self.status = status
-        self.code = code
-        self.detail = detail
-        self.task_id = task_id
-        self.worker = worker
-
-
-class TaskResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What a task gave, where it ran and what that cost (milliseconds)."""
-
-    output: Any
-    task_id: str
-    worker: str
-    route: str
-    queue_ms: float
-    load_ms: float
-    run_ms: float
-    evicted: str = ""
-
-
-class Uploaded(msgspec.Struct, frozen=True, kw_only=True):
-    """A model that was converted; `message` says where it came from."""
-
-    model_name: str
-    message: str
+_JSON: Final = {"Content-Type": "application/json"}
 
 
 class Client:
-    """A blocking client; use it as a context manager. Every call raises `ProblemError` or `httpx.HTTPError`."""
+    """A blocking client; use it as a context manager. The errors of its calls are those of `labelbus.client`."""
 
     def __init__(self, url: str = DEFAULT_URL, *, timeout_s: float = TIMEOUT_S) -> None:
-        self._http = httpx.Client(base_url=url, timeout=timeout_s)
+        self._url = checked_url(url)
+        self._http = httpx.Client(base_url=url, timeout=timeout_s, headers=_JSON)
 
     def __enter__(self) -> Self:
         return self
@@ -63,36 +53,43 @@ class Client:
     def run_task(
         self, task_type: str, label: str, parameters: Mapping[str, Any], *, task_id: str | None = None
     ) -> TaskResult:
-        """Run one task and wait for its result."""
-        return _task_result(self._http.post("/run-task", json=_task(task_type, label, parameters, task_id)))
+        """Run one task and return its result."""
+        body = task_body(task_type, label, parameters, task_id)
+        with httpx_translated(self._url):
+            answer = self._http.post("/run-task", content=body)
+        return read_task_result(answer)
 
     def embed_texts(self, label: str, texts: Sequence[str]) -> list[list[float]]:
-        """Embeddings of the texts, in their order."""
-        embeddings: list[list[float]] = self.run_task("embed_texts", label, {"texts": list(texts)}).output["embeddings"]
-        return embeddings
+        """Return the embeddings of the texts, in their order."""
+        return embeddings_of(self.run_task("embed_texts", label, {"texts": list(texts)}))
 
     def upload_model(self, model_id: str, *, max_batch_size: int = 32, overwrite: bool = False) -> Uploaded:
         """Convert a model and put it into the repository."""
-        body = {"model_id": model_id, "max_batch_size": max_batch_size, "overwrite": overwrite}
-        return _uploaded(self._http.post("/upload-model", json=body, timeout=UPLOAD_TIMEOUT_S))
+        body = upload_body(model_id, max_batch_size, overwrite=overwrite)
+        with httpx_translated(self._url):
+            answer = self._http.post("/upload-model", content=body, timeout=UPLOAD_TIMEOUT_S)
+        return read_uploaded(answer)
 
     def workers(self) -> list[str]:
-        """The ids of the workers that are there."""
-        found: list[str] = _checked(self._http.get("/workers")).json()["workers"]
-        return found
+        """Return the ids of the workers that are there."""
+        with httpx_translated(self._url):
+            answer = self._http.get("/workers")
+        return read_workers(answer)
 
     def labels(self) -> dict[str, list[str]]:
-        """Which workers hold which label."""
-        found: dict[str, list[str]] = _checked(self._http.get("/labels")).json()
-        return found
+        """Return the workers that hold each label."""
+        with httpx_translated(self._url):
+            answer = self._http.get("/labels")
+        return read_labels(answer)
 
 
 class AsyncClient:
     """An asynchronous client; use it as an async context manager. Calls and errors are those of `Client`."""
 
     def __init__(self, url: str = DEFAULT_URL, *, timeout_s: float = TIMEOUT_S, connections: int = 100) -> None:
+        self._url = checked_url(url)
         limits = httpx.Limits(max_connections=connections)
-        self._http = httpx.AsyncClient(base_url=url, timeout=timeout_s, limits=limits)
+        self._http = httpx.AsyncClient(base_url=url, timeout=timeout_s, limits=limits, headers=_JSON)
 
     async def __aenter__(self) -> Self:
         return self
@@ -109,72 +106,31 @@ class AsyncClient:
     async def run_task(
         self, task_type: str, label: str, parameters: Mapping[str, Any], *, task_id: str | None = None
     ) -> TaskResult:
-        """Run one task and wait for its result."""
-        return _task_result(await self._http.post("/run-task", json=_task(task_type, label, parameters, task_id)))
+        """Run one task and return its result."""
+        body = task_body(task_type, label, parameters, task_id)
+        with httpx_translated(self._url):
+            answer = await self._http.post("/run-task", content=body)
+        return read_task_result(answer)
 
     async def embed_texts(self, label: str, texts: Sequence[str]) -> list[list[float]]:
-        """Embeddings of the texts, in their order."""
-        result = await self.run_task("embed_texts", label, {"texts": list(texts)})
-        embeddings: list[list[float]] = result.output["embeddings"]
-        return embeddings
+        """Return the embeddings of the texts, in their order."""
+        return embeddings_of(await self.run_task("embed_texts", label, {"texts": list(texts)}))
 
     async def upload_model(self, model_id: str, *, max_batch_size: int = 32, overwrite: bool = False) -> Uploaded:
         """Convert a model and put it into the repository."""
-        body = {"model_id": model_id, "max_batch_size": max_batch_size, "overwrite": overwrite}
-        return _uploaded(await self._http.post("/upload-model", json=body, timeout=UPLOAD_TIMEOUT_S))
+        body = upload_body(model_id, max_batch_size, overwrite=overwrite)
+        with httpx_translated(self._url):
+            answer = await self._http.post("/upload-model", content=body, timeout=UPLOAD_TIMEOUT_S)
+        return read_uploaded(answer)
 
     async def workers(self) -> list[str]:
-        """The ids of the workers that are there."""
-        found: list[str] = _checked(await self._http.get("/workers")).json()["workers"]
-        return found
+        """Return the ids of the workers that are there."""
+        with httpx_translated(self._url):
+            answer = await self._http.get("/workers")
+        return read_workers(answer)
 
     async def labels(self) -> dict[str, list[str]]:
-        """Which workers hold which label."""
-        found: dict[str, list[str]] = _checked(await self._http.get("/labels")).json()
-        return found
-
-
-def _task(task_type: str, label: str, parameters: Mapping[str, Any], task_id: str | None) -> dict[str, Any]:
-    body: dict[str, Any] = {"task_type": task_type, "label": label, "parameters_json": dict(parameters)}
-    return body if task_id is None else {**body, "task_id": task_id}
-
-
-def _task_result(answer: httpx.Response) -> TaskResult:
-    headers = _checked(answer).headers
-    if "Labelbus-Worker" not in headers:
-        raise ProblemError(
-            status=answer.status_code, code="unknown", detail=f"what answers at {answer.url} is no labelbus gateway"
-        )
-    return TaskResult(
-        output=answer.json(),
-        task_id=headers["Labelbus-Task-Id"],
-        worker=headers["Labelbus-Worker"],
-        route=headers["Labelbus-Route"],
-        queue_ms=float(headers["Labelbus-Queue-Ms"]),
-        load_ms=float(headers["Labelbus-Load-Ms"]),
-        run_ms=float(headers["Labelbus-Run-Ms"]),
-        evicted=headers.get("Labelbus-Evicted", ""),
-    )
-
-
-def _uploaded(answer: httpx.Response) -> Uploaded:
-    body = _checked(answer).json()
-    return Uploaded(model_name=body["model_name"], message=body["message"])
-
-
-def _checked(answer: httpx.Response) -> httpx.Response:
-    if answer.is_success:
-        return answer
-    try:
-        problem = answer.json()
-    except ValueError:
-        problem = {}
-    if not isinstance(problem, dict):
-        problem = {}
-    raise ProblemError(
-        status=answer.status_code,
-        code=str(problem.get("code", "unknown")),
-        detail=str(problem.get("detail", answer.reason_phrase)),
-        task_id=str(problem.get("task_id", "")),
-        worker=str(problem.get("worker", "")),
-    )
+        """Return the workers that hold each label."""
+        with httpx_translated(self._url):
+            answer = await self._http.get("/labels")
+        return read_labels(answer)

@@ -5,11 +5,11 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import httpx
 import msgspec
 
 from bench.live.arrivals import Planned
-from labelbus.client import AsyncClient, ProblemError
+from bus.errors import LabelbusError, ProblemError
+from labelbus.client import AsyncClient
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,10 +78,9 @@ class Producers:
         sent_s = started - self._began
         try:
             result = await self._client.run_task(self._work.task_type, self._work.labels[label], self._work.parameters)
-        except (ProblemError, httpx.HTTPError) as exc:
-            code = exc.code if isinstance(exc, ProblemError) else type(exc).__name__
+        except LabelbusError as exc:
             worker = exc.worker if isinstance(exc, ProblemError) else ""
-            sent = Sent(label=label, sent_s=sent_s, completion_ms=_since_ms(started), worker=worker, code=code)
+            sent = Sent(label=label, sent_s=sent_s, completion_ms=_since_ms(started), worker=worker, code=exc.code)
         else:
             sent = Sent(
                 label=label,

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import click
-import httpx
 import msgspec
 from msgspec import Meta
 from rich.console import Console
@@ -18,10 +17,10 @@ from rich.table import Table
 from bus.codec import decode_progress
 from bus.command import settings_command
 from bus.connection import Bus, Msg, connect
-from bus.errors import MalformedError, UnavailableError, WorkerError
+from bus.errors import MalformedError, ProblemError, WorkerError
 from bus.registry import read_entries
 from bus.settings import BusSettings
-from labelbus.client import AsyncClient, ProblemError, TaskResult
+from labelbus.client import AsyncClient, TaskResult
 from labelbus.commands.labels import holders_of, labels_table
 from labelbus.stack.settings import StackSettings
 from labelbus.stack.stack import Stack, running_stack
@@ -61,8 +60,6 @@ def run(settings: DemoSettings) -> int:
         asyncio.run(_demo(settings, console))
     except ProblemError as exc:
         raise WorkerError(f"the gateway answered {exc.status}: {exc}") from exc
-    except httpx.HTTPError as exc:
-        raise UnavailableError(f"the gateway does not answer: {exc}") from exc
     return 0
 
 

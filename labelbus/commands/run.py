@@ -4,11 +4,10 @@ import sys
 from typing import Any
 
 import click
-import httpx
 import msgspec
 
-from bus.errors import reason
-from labelbus.client import DEFAULT_URL, Client, ProblemError, TaskResult
+from bus.errors import LabelbusError, ProblemError
+from labelbus.client import DEFAULT_URL, Client, TaskResult
 
 
 @click.command("run")
@@ -35,11 +34,9 @@ def command(
     try:
         with Client(url, timeout_s=timeout_s) as client:
             result = client.run_task(task_type, label, given, task_id=task_id)
-    except ProblemError as exc:
-        click.echo(f"labelbus run: {exc.status} {exc}", err=True)
-        sys.exit(1)
-    except (httpx.HTTPError, httpx.InvalidURL) as exc:
-        click.echo(f"labelbus run: no answer from {url}: {reason(exc)}. Is it up (`labelbus up`)?", err=True)
+    except LabelbusError as exc:
+        status = f"{exc.status} " if isinstance(exc, ProblemError) else ""
+        click.echo(f"labelbus run: {status}{exc}", err=True)
         sys.exit(1)
     _print(result, as_json=as_json)
 

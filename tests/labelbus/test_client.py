@@ -1,10 +1,5 @@
-"""The clients against a real gateway, and against what is none."""
+"""The clients against a real gateway."""
 
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
-
-import httpx
 import pytest
 
 import labelbus
@@ -52,44 +47,6 @@ def test_a_problem_says_what_where_and_what_next(stack):
         assert caught.value.code == "bad_name"
         with pytest.raises(ProblemError):
             client.upload_model("")
-
-
-def test_without_a_gateway_there_is_an_error_of_httpx():
-    with Client("http://127.0.0.1:1") as client, pytest.raises(httpx.ConnectError):
-        client.workers()
-
-
-class Stranger(BaseHTTPRequestHandler):
-    """Something else that speaks HTTP."""
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        status, body = {"/fine": (200, b"welcome"), "/sorry": (500, b"[1]")}[self.path.removesuffix("/run-task")]
-        self.send_response(status)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *args: object) -> None:
-        pass
-
-
-@pytest.fixture
-def stranger() -> Iterator[str]:
-    with HTTPServer(("127.0.0.1", 0), Stranger) as server:
-        serving = threading.Thread(target=server.serve_forever)
-        serving.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        serving.join()
-
-
-@pytest.mark.parametrize(
-    ("path", "status", "says"), [("/fine", 200, "no labelbus gateway"), ("/sorry", 500, "Internal Server Error")]
-)
-def test_what_is_no_gateway_is_a_problem_and_not_a_surprise(stranger, path, status, says):
-    with Client(stranger + path) as client, pytest.raises(ProblemError, match=says) as caught:
-        client.run_task("sample_task", "a", {})
-    assert (caught.value.status, caught.value.code) == (status, "unknown")
 
 
 def test_task_types_of_ones_own_need_one_import():
