@@ -183,8 +183,9 @@ class LabelHolder:
             logger.bind(label=label, load_ms=round(load_ms, 1), evicted=evict or "").info("label loaded")
             del self._loads[label]
             done.set_result(None)
-        self._changed.set()
-        self._on_change()
+        finally:
+            self._changed.set()
+            self._on_change()
 
     def _fail(self, label: str, done: asyncio.Future[None], error: LabelbusError) -> None:
         self.cache.load_failed(label)

@@ -23,7 +23,7 @@ class StubbornRuntime(SimulatedRuntime):
         self.most = 0
         self.loads: list[str] = []
         self.unloads: list[str] = []
-        self.failures: dict[str, Exception] = {}
+        self.failures: dict[str, BaseException] = {}
         self.unload_failure: Exception | None = None
         self.gate = asyncio.Event()
         self.gate.set()
@@ -333,6 +333,18 @@ async def test_lost_labels_are_loaded_again(make_bench):
     assert not (await bench.use_once("a")).hit
     bench.holder.lost(frozenset({"unknown"}))
     assert bench.changes == changes + 3, "nothing was lost: nothing is told"
+
+
+async def test_a_load_that_cancels_itself_fails_and_makes_room_for_who_waits(make_bench, monkeypatch):
+    monkeypatch.setattr("worker.holder.ROOM_PATIENCE_S", 2 * DEADLINE_S)
+    bench = make_bench(1)
+    bench.runtime.gate.clear()
+    bench.runtime.failures["a"] = asyncio.CancelledError()
+    first, second = bench.user("a"), bench.user("b", done())
+    await settled()
+    bench.runtime.gate.set()
+    assert isinstance(await failure(first.task), RuntimeUnavailableError)
+    assert (await second.end()).evicted == ""
 
 
 async def test_a_loss_makes_room_for_who_waits(make_bench):
