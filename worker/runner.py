@@ -111,8 +111,8 @@ class TaskRunner:
                 self._free_slot()
         if len(output) > (limit := self._max_output_bytes()):
             raise TooLargeError(
-                f"the result of {task.task_type} has {len(output):,} bytes, and NATS takes {limit:,}; ask for less at "
-                "once, or raise max_payload on the NATS server"
+                f"the result of {task.task_type} has {len(output):,} bytes, over the {limit:,} that fit in a NATS "
+                "message: ask for less in one task, or raise max_payload on the NATS server"
             )
         result = Result(
             task_id=task.task_id,

@@ -113,7 +113,7 @@ def _read(entry: ModelEntry) -> _Loaded:
     if tokenizer.padding is None or tokenizer.padding["length"] is not None:
         tokenizer.enable_padding()
     if unknown := [spec.name for spec in config.inputs if spec.name not in _PARTS]:
-        raise LoadError(f"{entry.label} takes the inputs {', '.join(unknown)}, which no tokenizer makes: send infer")
+        raise LoadError(f"{entry.label} takes the inputs {', '.join(unknown)}, which tokenizers do not make: use infer")
     return _Loaded(
         tokenizer=tokenizer,
         max_batch_size=config.max_batch_size or info.max_batch_size,

@@ -18,8 +18,8 @@ def test_texts_within_the_limits_pass(texts):
 @pytest.mark.parametrize(
     ("texts", "says"),
     [
-        (["a"] * 4, "4 texts in one task; at most 3 go"),
-        (["a", "x" * 6], "text 1 has 6 characters; at most 5 go"),
+        (["a"] * 4, "4 texts in one task; at most 3 are allowed"),
+        (["a", "x" * 6], "text 1 has 6 characters; at most 5 are allowed"),
     ],
 )
 def test_texts_over_a_limit_are_refused_with_the_limit(texts, says):

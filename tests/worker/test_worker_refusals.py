@@ -64,7 +64,7 @@ async def test_a_task_without_a_reply_subject_is_run_and_its_slot_comes_back(wor
         ("misbehave", "raise", "worker_failed", "the handler is wrong"),
         ("misbehave", "exit", "worker_failed", "misbehave failed: 3"),
         ("misbehave", "unencodable", "worker_failed", "misbehave failed"),
-        ("misbehave", "large", "too_large", "and NATS takes"),
+        ("misbehave", "large", "too_large", "fit in a NATS message"),
         ("infer", {"inputs": [{"name": "x", "shape": [1], "datatype": "INT8", "data": [1]}]}, "bad_parameters", "no "),
         ("embed_texts", {"texts": ["a"] * 1025}, "bad_parameters", "at most 1,024"),
         ("embed_texts", {"texts": ["a" * 500_000]}, "bad_parameters", "500,000 characters; at most 100,000"),

@@ -41,18 +41,21 @@ async def embed_texts(context: TaskContext, parameters: EmbedTexts) -> bytes:
 def check_texts(texts: list[str], *, max_texts: int, max_chars: int) -> None:
     """Raise `BadParametersError` if there are too many texts or one is too long."""
     if len(texts) > max_texts:
-        raise BadParametersError(f"{len(texts):,} texts in one task; at most {max_texts:,} go: send them in parts")
+        raise BadParametersError(
+            f"{len(texts):,} texts in one task; at most {max_texts:,} are allowed: send them in several tasks"
+        )
     for index, text in enumerate(texts):
         if len(text) > max_chars:
             raise BadParametersError(
-                f"text {index} has {len(text):,} characters; at most {max_chars:,} go, and models read far fewer"
+                f"text {index} has {len(text):,} characters; at most {max_chars:,} are allowed, and models read far "
+                "fewer: shorten it, or send it in parts"
             )
 
 
 def _embedding(label: str, tensors: Tensors) -> "np.ndarray[Any, np.dtype[Any]]":
     found = tensors.get(OUTPUT)
     if found is None or found.ndim != 2:
-        raise WorkerError(f"{label} is no embedding model: no two-dimensional output {OUTPUT}; use infer")
+        raise WorkerError(f"{label} is not an embedding model: it has no two-dimensional output {OUTPUT}; use infer")
     return found
 
 

@@ -95,7 +95,7 @@ def to_array(tensor: Tensor) -> "np.ndarray[Any, np.dtype[Any]]":
         )
     if kind is np.object_:
         if not all(isinstance(value, str) for value in data):
-            raise BadParametersError(f"{tensor.name}: data of BYTES are texts")
+            raise BadParametersError(f"{tensor.name}: data of BYTES must be texts")
         return np.array([value.encode() for value in data], dtype=np.object_).reshape(tensor.shape)
     return _numbers(tensor, data, np.dtype(kind)).reshape(tensor.shape)
 

@@ -243,5 +243,7 @@ def _infer_inputs(inputs: Tensors) -> list[InferInput]:
         total += array.nbytes if array.dtype != np.object_ else sum(len(text) for text in array.ravel().tolist())
         sent.append(tensor)
     if total > MAX_MESSAGE_BYTES // 2:
-        raise TooLargeError(f"the inputs are {total} bytes, at most {MAX_MESSAGE_BYTES // 2} go to Triton at once")
+        raise TooLargeError(
+            f"the inputs have {total:,} bytes; at most {MAX_MESSAGE_BYTES // 2:,} are sent to Triton at once"
+        )
     return sent
