@@ -45,10 +45,11 @@ def table_of(costs: Sequence[Cost]) -> Table:
 
 def figures_of(costs: Sequence[Cost]) -> dict[str, HistoryFigure]:
     """Return the median cost of each kind of event at each size of pool."""
-    return {
-        f"{cost.event}, {cost.workers:,} workers, median": HistoryFigure(round(cost.median_us, 2), "µs")
-        for cost in costs
-    }
+    figures: dict[str, HistoryFigure] = {}
+    for cost in costs:
+        pool = "1 worker" if cost.workers == 1 else f"{cost.workers:,} workers"
+        figures[f"{cost.event}, {pool}, median"] = HistoryFigure(round(cost.median_us, 2), "µs")
+    return figures
 
 
 def plot_of(costs: Sequence[Cost], file: Path) -> None:
