@@ -12,6 +12,10 @@ from bench.history.entry import Entry
 
 mpl.use("svg")  # files only: no window is opened, and no display is needed
 
+MARKERS: Final = "os^v"
+COLOURS: Final = 10
+"""Colours of matplotlib's cycle; figures beyond them have another marker."""
+
 LOG_RATIO: Final = 30.0
 """Greatest over least value from which an axis is logarithmic."""
 
@@ -35,10 +39,10 @@ def plot(entries: Sequence[Entry], file: Path) -> None:
 def _panel(axes: Axes, runs: Sequence[Entry], unit: str) -> None:
     names = dict.fromkeys(name for run in runs for name, figure in run.figures.items() if figure.unit == unit)
     drawn: list[float] = []
-    for name in names:
+    for number, name in enumerate(names):
         of_name = [(at, run.figures[name].value) for at, run in enumerate(runs) if name in run.figures]
         values = [value for _, value in of_name]
-        axes.plot([at for at, _ in of_name], values, marker="o", label=name)
+        axes.plot([at for at, _ in of_name], values, marker=MARKERS[number // COLOURS % len(MARKERS)], label=name)
         drawn += values
     axes.set_xticks(range(len(runs)), [_tick(run) for run in runs], rotation=60, fontsize=6)
     if drawn and min(drawn) > 0 and max(drawn) / min(drawn) > LOG_RATIO:
@@ -47,7 +51,7 @@ def _panel(axes: Axes, runs: Sequence[Entry], unit: str) -> None:
         axes.set_ylim(bottom=min([0.0, *drawn]))
     axes.grid(alpha=0.3)
     if names:
-        axes.legend(fontsize=6)
+        axes.legend(fontsize=6, loc="center left", bbox_to_anchor=(1.01, 0.5))
 
 
 def _tick(run: Entry) -> str:
