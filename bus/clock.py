@@ -1,17 +1,17 @@
-"""Time as messages carry it."""
+"""The clock of the times in messages."""
 
 import time
 
 
 class UnixClock:
-    """Unix time in milliseconds that only ever goes forward: read once, and counted on from there.
+    """A clock of Unix time in milliseconds that never goes back: read once, then advanced by the monotonic clock.
 
-    Somebody may set the machine's clock while a task is under way; what this clock says is not moved by it.
+    A change of the machine's clock while a task is in flight does not affect it.
     """
 
     def __init__(self) -> None:
         self._start_ns = time.time_ns() - time.monotonic_ns()
 
     def now_ms(self) -> int:
-        """Milliseconds since 1970, as the machine's clock had it at the start."""
+        """Return the milliseconds since 1970, by the machine's clock at the start plus the time since then."""
         return (self._start_ns + time.monotonic_ns()) // 1_000_000

@@ -1,6 +1,6 @@
-"""Messages to and from bytes. Protobuf classes do not leave this module.
+"""The encoding of messages as bytes. Protobuf classes do not leave this module.
 
-Whatever bytes come in, `decode_*` gives a whole, checked message or raises `MalformedError`.
+For any bytes `decode_*` returns a whole, checked message or raises `MalformedError`.
 """
 
 import math
@@ -31,7 +31,7 @@ MAX_ROUTE_CHARS: Final = 32
 _STATUS: Final = {status.value: status for status in Status}
 
 _NOT_JSON: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises for bytes that are no JSON, or too deeply nested."""
+"""Errors of msgspec for bytes that are not JSON, or JSON nested too deeply."""
 
 M = TypeVar("M", bound=Message)
 
@@ -42,7 +42,7 @@ _json_encode = msgspec.json.Encoder().encode
 
 
 def encode_task(task: Task) -> bytes:
-    """A `Task` as protobuf bytes."""
+    """Encode a `Task` as protobuf bytes."""
     return pb.Task(
         task_id=task.task_id,
         task_type=task.task_type,
@@ -59,7 +59,7 @@ def encode_task(task: Task) -> bytes:
 
 
 def decode_task(data: bytes) -> Task:
-    """The `Task` in the bytes, its label in normal form; raises `MalformedError`."""
+    """Return the `Task` in the bytes, its label in normal form; raises `MalformedError`."""
     message = _parse(pb.Task(), data, "Task")
     try:
         return Task(
@@ -80,7 +80,7 @@ def decode_task(data: bytes) -> Task:
 
 
 def encode_result(result: Result) -> bytes:
-    """A `Result` as protobuf bytes."""
+    """Encode a `Result` as protobuf bytes."""
     message = pb.Result(
         task_id=result.task_id,
         worker_id=result.worker_id,
@@ -96,12 +96,12 @@ def encode_result(result: Result) -> bytes:
         attempt=result.attempt,
     )
     if result.state is not None:
-        _fill(message.state, result.state)  # where it stands: one made apart would be copied
+        _fill(message.state, result.state)  # in place: a message made apart would be copied
     return message.SerializeToString()
 
 
 def decode_result(data: bytes) -> Result:
-    """The `Result` in the bytes; raises `MalformedError`."""
+    """Return the `Result` in the bytes; raises `MalformedError`."""
     message = _parse(pb.Result(), data, "Result")
     try:
         return Result(
@@ -126,14 +126,14 @@ def decode_result(data: bytes) -> Result:
 
 
 def encode_state(state: WorkerState) -> bytes:
-    """A `WorkerState` as protobuf bytes."""
+    """Encode a `WorkerState` as protobuf bytes."""
     message = pb.WorkerState()
     _fill(message, state)
     return message.SerializeToString()
 
 
 def decode_state(data: bytes) -> WorkerState:
-    """The `WorkerState` in the bytes; raises `MalformedError`."""
+    """Return the `WorkerState` in the bytes; raises `MalformedError`."""
     try:
         return _state_from_pb(_parse(pb.WorkerState(), data, "WorkerState"))
     except BadNameError as exc:
@@ -141,14 +141,14 @@ def decode_state(data: bytes) -> WorkerState:
 
 
 def encode_convert_request(request: ConvertRequest) -> bytes:
-    """A `ConvertRequest` as protobuf bytes."""
+    """Encode a `ConvertRequest` as protobuf bytes."""
     return pb.ConvertRequest(
         model_id=request.model_id, max_batch_size=request.max_batch_size, overwrite=request.overwrite
     ).SerializeToString()
 
 
 def decode_convert_request(data: bytes) -> ConvertRequest:
-    """The `ConvertRequest` in the bytes; raises `MalformedError`. The model id itself is the converter's to judge."""
+    """Return the `ConvertRequest` in the bytes; raises `MalformedError`. The converter checks the model id."""
     message = _parse(pb.ConvertRequest(), data, "ConvertRequest")
     if not 0 < len(message.model_id) <= MAX_MODEL_ID_CHARS:
         raise MalformedError(f"ConvertRequest: model_id has 1 to {MAX_MODEL_ID_CHARS} characters")
@@ -156,14 +156,14 @@ def decode_convert_request(data: bytes) -> ConvertRequest:
 
 
 def encode_convert_reply(reply: ConvertReply) -> bytes:
-    """A `ConvertReply` as protobuf bytes."""
+    """Encode a `ConvertReply` as protobuf bytes."""
     return pb.ConvertReply(
         model_name=reply.model_name, message=reply.message, error_code=reply.error_code, seconds=reply.seconds
     ).SerializeToString()
 
 
 def decode_convert_reply(data: bytes) -> ConvertReply:
-    """The `ConvertReply` in the bytes; raises `MalformedError`."""
+    """Return the `ConvertReply` in the bytes; raises `MalformedError`."""
     message = _parse(pb.ConvertReply(), data, "ConvertReply")
     return ConvertReply(
         model_name=message.model_name,
@@ -174,12 +174,12 @@ def decode_convert_reply(data: bytes) -> ConvertReply:
 
 
 def encode_entry(entry: WorkerEntry) -> bytes:
-    """A registry entry as JSON, indented for `nats kv get`."""
+    """Encode a registry entry as JSON, indented for `nats kv get`."""
     return msgspec.json.format(_json_encode(entry), indent=2)
 
 
 def decode_entry(data: bytes) -> WorkerEntry:
-    """The registry entry in the JSON; raises `MalformedError`. Unknown fields are left alone."""
+    """Return the registry entry in the JSON; raises `MalformedError`. Unknown fields are ignored."""
     try:
         entry = _entry_decoder.decode(data)
         check_worker_id(entry.worker_id)
@@ -191,12 +191,12 @@ def decode_entry(data: bytes) -> WorkerEntry:
 
 
 def encode_progress(progress: ConvertProgress) -> bytes:
-    """A conversion's progress as JSON."""
+    """Encode a conversion's progress as JSON."""
     return _json_encode(progress)
 
 
 def decode_progress(data: bytes) -> ConvertProgress:
-    """A conversion's progress; raises `MalformedError`."""
+    """Return a conversion's progress; raises `MalformedError`."""
     try:
         return _progress_decoder.decode(data)
     except _NOT_JSON as exc:
@@ -204,12 +204,12 @@ def decode_progress(data: bytes) -> ConvertProgress:
 
 
 def encode_records(records: list[LogRecord]) -> bytes:
-    """Log records as JSON lines: one message may carry several, each on its own line."""
+    """Encode log records as JSON lines: one message may carry several, each on its own line."""
     return b"\n".join(map(_json_encode, records))
 
 
 def decode_record(line: bytes) -> LogRecord:
-    """One log record from one JSON line; raises `MalformedError`."""
+    """Return the log record in one JSON line; raises `MalformedError`."""
     try:
         return _record_decoder.decode(line)
     except _NOT_JSON as exc:
@@ -265,4 +265,6 @@ def _state_from_pb(message: pb.WorkerState) -> WorkerState:
 
 
 def _labels(names: Sequence[str]) -> tuple[str, ...]:
-    return tuple(map(normalise_label, names[:])) if names else ()  # a list is walked faster than what protobuf has
+    return (
+        tuple(map(normalise_label, names[:])) if names else ()
+    )  # iterating a list is faster than iterating protobuf's container

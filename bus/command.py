@@ -18,7 +18,7 @@ S = TypeVar("S", bound=msgspec.Struct)
 def settings_command(
     settings_type: type[S], run: Callable[[S], int | None], *, name: str, help_text: str
 ) -> click.Command:
-    """A command that builds the settings from flags and variables, and calls `run` with them.
+    """Return a command that builds the settings from flags and variables, and calls `run` with them.
 
     A `LabelbusError` ends it with status 1 and one line on stderr, Ctrl-C with 130.
     """
@@ -37,7 +37,7 @@ def settings_command(
 
 
 def build(settings_type: type[S], values: dict[str, Any]) -> S:
-    """The settings with these values; `InvalidInputError` names a field that does not fit."""
+    """Return the settings with these values; `InvalidInputError` names a field that does not fit."""
     given = {field: value for field, value in values.items() if value is not None}
     try:
         return msgspec.convert(given, settings_type, strict=False, dec_hook=_decode)
@@ -48,7 +48,7 @@ def build(settings_type: type[S], values: dict[str, Any]) -> S:
 
 
 def options(settings_type: type[msgspec.Struct]) -> list[click.Option]:
-    """One click option a field, in the order of the struct; booleans become `--x/--no-x`."""
+    """Return one click option a field, in the order of the struct; booleans become `--x/--no-x`."""
     hints = get_type_hints(settings_type, include_extras=True)
     return [_option(field, hints[field.name]) for field in msgspec.structs.fields(settings_type)]
 

@@ -21,12 +21,12 @@ LOG_DRAIN_S: Final = 5.0
 HEALTH_TOUCH_S: Final = 2.0
 
 COLLECT_AFTER: Final = 20_000
-"""Objects more than there were, before cycles among them are looked for. Python's 700 is what ten requests under way
-have: a busy gateway spent a fourteenth of its time on looking."""
+"""New objects before the garbage collector looks for cycles. Python's default of 700 is reached by ten requests in
+flight: a busy gateway spent a fourteenth of its time on collecting (measured with py-spy)."""
 
 
 class Component:
-    """What a component's main function receives: the bus, and the event that says it is time to end."""
+    """The argument of a component's main function: the bus, and the event that says when to end."""
 
     def __init__(self, bus: Bus, component_id: str, shipper: LogShipper, quick_log: QuickLog) -> None:
         self.bus: Final = bus
@@ -40,7 +40,7 @@ class Component:
 
 @asynccontextmanager
 async def on_the_bus(settings: BusSettings, *, component: str, component_id: str) -> AsyncIterator[Component]:
-    """A component that is connected and logs to the bus; at the end its last records are shipped."""
+    """Yield a component that is connected and logs to the bus; at the end ship its last records."""
     async with connect(settings, name=f"labelbus-{component}-{component_id}") as bus:
         shipper = LogShipper(bus, component=component, component_id=component_id)
         sink = logger.add(shipper.sink, level=settings.log_level, format="{message}", catch=True)
@@ -61,7 +61,7 @@ async def on_the_bus(settings: BusSettings, *, component: str, component_id: str
 def run_component(
     settings: BusSettings, *, component: str, component_id: str, main: Callable[[Component], Awaitable[None]]
 ) -> int:
-    """Run `main` until it returns; SIGTERM and SIGINT set `stopping`. The exit status."""
+    """Run `main` until it returns and return the exit status; SIGTERM and SIGINT set `stopping`."""
 
     async def run() -> None:
         async with on_the_bus(settings, component=component, component_id=component_id) as it:
@@ -79,19 +79,19 @@ def run_component(
 
 
 def spare_the_collector() -> None:
-    """Have the garbage collector leave alone what was imported, and look at the rest less often."""
+    """Exempt what was imported from garbage collection, and collect the rest less often."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER, 10, 10)
 
 
 def run_loop(main: Coroutine[Any, Any, None]) -> None:
-    """`asyncio.run` on uvloop."""
+    """Run a coroutine to its end, as `asyncio.run` does, on uvloop."""
     uvloop.run(main)
 
 
 async def _touch(file: Path, ready: asyncio.Event) -> None:
-    """Touch the file every few seconds while the event loop turns: a process that hangs is not live."""
+    """Touch the file every few seconds while the event loop runs, so that a process that hangs is noticed."""
     file.unlink(missing_ok=True)  # of an earlier life
     await ready.wait()
     while True:

@@ -1,7 +1,7 @@
-"""Every error that labelbus raises on purpose.
+"""The errors that labelbus raises on purpose, in one tree.
 
     LabelbusError                 code, message; the root: catch this
-    ├── InvalidInputError         what came from outside is wrong; trying again does not help
+    ├── InvalidInputError         wrong input from outside; trying again does not help
     │   ├── MalformedError        not the JSON, protobuf or shape that was asked for
     │   ├── BadParametersError    the right shape, but the task type refuses the values
     │   ├── BadNameError          a label, worker id or task id that cannot be a name
@@ -12,11 +12,11 @@
     │   └── UnknownTaskTypeError  no worker has a handler for it
     ├── ConflictError             it exists already, or is being done already
     ├── OverloadedError           a queue is full; try again later
-    ├── NoWorkerError             nobody is there to run it
-    ├── DeadlineError             its time is over
+    ├── NoWorkerError             no worker is there to run it
+    ├── DeadlineError             the deadline has passed
     ├── ProblemError              a gateway refused a client's request; raised by clients only
     ├── WorkerError               the worker could not do it
-    │   ├── LoadError             the label could not be taken up
+    │   ├── LoadError             the label could not be loaded
     │   └── RuntimeUnavailableError  the runtime (Triton) is away; another worker may do it
     └── UnavailableError          a part of labelbus (NATS, the converter) is out of reach
         ├── NoRespondersError     nobody listens on the subject of a request
@@ -29,12 +29,12 @@ status a code has is decided in `dispatcher.api.problems`, nowhere else.
 
 
 def reason(exc: BaseException) -> str:
-    """What an exception says of itself, or its name if that is nothing (a bare TimeoutError, say)."""
+    """Return an exception's message, or its class's name if it has none (as a bare TimeoutError)."""
     return str(exc).strip() or type(exc).__name__
 
 
 class LabelbusError(Exception):
-    """Something labelbus can name. `str(error)` is a sentence for a person that says what to do next."""
+    """The root of labelbus errors. `str(error)` is a sentence for a person that says what to do next."""
 
     code: str = "internal"
 
@@ -44,19 +44,19 @@ class LabelbusError(Exception):
 
 
 class InvalidInputError(LabelbusError):
-    """What came from outside is wrong; the same input will fail again."""
+    """Wrong input from outside; the same input will fail again."""
 
     code = "invalid"
 
 
 class MalformedError(InvalidInputError):
-    """Not the JSON, protobuf or shape that was asked for."""
+    """Input that is not the JSON, protobuf or shape that was asked for."""
 
     code = "malformed"
 
 
 class BadParametersError(InvalidInputError):
-    """Well formed, but the task type refuses the values."""
+    """Well-formed parameters whose values the task type refuses."""
 
     code = "bad_parameters"
 
@@ -68,7 +68,7 @@ class BadNameError(InvalidInputError):
 
 
 class TooLargeError(InvalidInputError):
-    """Over a limit that the message names."""
+    """Input over a limit that the message names."""
 
     code = "too_large"
 
@@ -80,31 +80,31 @@ class UnsupportedMediaTypeError(InvalidInputError):
 
 
 class NotFoundError(LabelbusError):
-    """What was asked for does not exist."""
+    """Something asked for that does not exist."""
 
     code = "not_found"
 
 
 class UnknownModelError(NotFoundError):
-    """No such entry in the model repository, or no such model on the hub."""
+    """A model that is neither in the model repository nor on the hub."""
 
     code = "unknown_model"
 
 
 class UnknownTaskTypeError(NotFoundError):
-    """No worker has a handler for this task type."""
+    """A task type for which no worker has a handler."""
 
     code = "unknown_task_type"
 
 
 class ConflictError(LabelbusError):
-    """It exists already, or is being done already."""
+    """Something that exists already, or is being done already."""
 
     code = "exists"
 
 
 class OverloadedError(LabelbusError):
-    """A queue is full; `retry_after_s` is a guess at when there will be room."""
+    """A full queue; `retry_after_s` is an estimate of when there will be room."""
 
     code = "queue_full"
 
@@ -114,19 +114,19 @@ class OverloadedError(LabelbusError):
 
 
 class NoWorkerError(LabelbusError):
-    """Nobody is there to run it."""
+    """A task for which there is no worker."""
 
     code = "no_worker"
 
 
 class DeadlineError(LabelbusError):
-    """Its deadline passed before there was an answer."""
+    """A deadline that passed before there was an answer."""
 
     code = "deadline_passed"
 
 
 class ProblemError(LabelbusError):
-    """A gateway refused a client's request, or a server that is no gateway answered it.
+    """The answer of a gateway that refused a client's request, or of a server that is no gateway.
 
     `status` is the HTTP status, `code` the stable code of the gateway's error ("unknown" from other servers), `detail`
     says what to do next. `task_id` and `worker` are empty where the error concerns none.
@@ -142,39 +142,39 @@ class ProblemError(LabelbusError):
 
 
 class WorkerError(LabelbusError):
-    """The worker could not do the task; the task itself, or its label, is at fault."""
+    """A task that the worker could not do; the task itself, or its label, is at fault."""
 
     code = "worker_failed"
 
 
 class LoadError(WorkerError):
-    """The label could not be taken up."""
+    """A label that could not be loaded."""
 
     code = "load_failed"
 
 
 class RuntimeUnavailableError(WorkerError):
-    """The worker's runtime is away for the moment; the task is safe to run elsewhere."""
+    """A worker's runtime that is away for the moment; the task may run elsewhere."""
 
     code = "runtime_unavailable"
 
 
 class UnavailableError(LabelbusError):
-    """A part of labelbus (NATS, the converter) is out of reach."""
+    """A part of labelbus (NATS, the converter) that is out of reach."""
 
     code = "unavailable"
 
 
 class NoRespondersError(UnavailableError):
-    """Nobody listens on the subject of a request, so nothing was done."""
+    """A request on whose subject nobody listens; nothing was done."""
 
 
 class RequestTimeoutError(UnavailableError):
-    """A request was sent, but no answer came in time; it may have been carried out, or may still be."""
+    """A request without an answer in time; it may have been carried out, or may still be."""
 
 
 class StoppingError(UnavailableError):
-    """It was asked of a part that is being stopped, and nothing was done; another of its kind may do it."""
+    """A refusal by a part that is being stopped; nothing was done, and another of its kind may do it."""
 
     code = "stopping"
 

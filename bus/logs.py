@@ -35,13 +35,13 @@ if TYPE_CHECKING:
     from loguru import FormatFunction, Message, Record
 
 BUFFER_RECORDS: Final = 20_000
-"""Some minutes of a busy worker, about 10 MB: what a restart of NATS must not cost."""
+"""Some minutes of a busy worker, about 10 MB, so that a restart of NATS loses no record."""
 
 BATCH_BYTES: Final = 256 * 1024
 MAX_FIELD_CHARS: Final = 4_000
 MAX_ERROR_CHARS: Final = 16_000
 LINGER_S: Final = 0.02
-"""How long records gather before they are shipped: thousands a second then cost fifty messages, not thousands."""
+"""Time for records to gather before they are shipped: thousands a second then cost fifty messages, not thousands."""
 
 RETRY: Final = Backoff(0.02, 0.5)
 HEADER_BYTES: Final = 1024
@@ -69,7 +69,7 @@ def set_up_logging(settings: BusSettings, *, component: str, component_id: str) 
 
 
 def to_record(record: "Record", component: str, component_id: str) -> LogRecord:
-    """A loguru record as it travels: fields that are not JSON as text, long ones cut."""
+    """Convert a loguru record: fields that are not JSON become text, long ones are cut."""
     exception = record["exception"]
     error = ""
     if exception is not None:
@@ -86,7 +86,7 @@ def to_record(record: "Record", component: str, component_id: str) -> LogRecord:
 
 
 def rfc3339(unix_s: float) -> str:
-    """A Unix time as RFC 3339 in UTC with microseconds, which sorts as text."""
+    """Format a Unix time as RFC 3339 in UTC with microseconds, which sorts as text."""
     second, micros = divmod(round(unix_s * 1_000_000), 1_000_000)
     return f"{_second_utc(second)}.{micros:06}Z"
 
@@ -97,7 +97,7 @@ def _second_utc(unix_s: int) -> str:
 
 
 class LogShipper:
-    """Ships log records to the stream. Run `run()` as an owned task; `add()` never waits and never raises."""
+    """The buffer and the sender of log records. Run `run()` as an owned task; `add()` never waits and never raises."""
 
     def __init__(self, bus: Bus, *, component: str, component_id: str, buffer_records: int = BUFFER_RECORDS) -> None:
         self._bus = bus
@@ -118,11 +118,11 @@ class LogShipper:
         self._dropped_told = 0
 
     def sink(self, message: "Message") -> None:
-        """A loguru sink."""
+        """Ship one record of loguru, whose sink this is."""
         self.add([encode_records([to_record(message.record, self._component, self._component_id)])])
 
     def add(self, lines: Sequence[bytes]) -> None:
-        """Ship these records, encoded, some time soon, or count them as dropped; callable from any thread."""
+        """Ship these encoded records soon, or count them as dropped; callable from any thread."""
         room = max(0, self._limit - len(self._buffer))
         self.dropped += max(0, len(lines) - room)
         self._buffer.extend(lines[:room])
@@ -144,7 +144,7 @@ class LogShipper:
             self._tell_dropped()
 
     async def drain(self, timeout_s: float) -> None:
-        """Wait until everything logged so far is in the stream, or the time is over (the rest is then lost)."""
+        """Wait until everything logged so far is in the stream, or the time is over and the rest is lost."""
         try:
             async with asyncio.timeout(timeout_s):
                 await self._empty.wait()
@@ -200,7 +200,7 @@ class LogShipper:
 
 
 class _ToLoguru(logging.Handler):
-    """Hands the records of `logging` (uvicorn, litestar, nats) to loguru."""
+    """A handler that gives the records of `logging` (uvicorn, litestar, nats) to loguru."""
 
     def emit(self, record: logging.LogRecord) -> None:
         level: str | int = record.levelname if record.levelname in LEVELS else record.levelno
@@ -218,12 +218,12 @@ def _json_safe(value: object) -> object:
 
 
 def _json_text(text: str) -> str:
-    """The text, but half surrogates, which are no JSON, as their escapes."""
+    """Return the text with half surrogates, which JSON cannot hold, as escapes."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def text_of_fields(fields: dict[str, object]) -> str:
-    """The fields of a record as JSON, at a quarter of the price of `repr`; nothing if there are none."""
+    """Format the fields of a record as JSON, in a quarter of the time of `repr`; empty if there are none."""
     if not fields:
         return ""
     try:

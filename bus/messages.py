@@ -7,7 +7,7 @@ import msgspec
 
 
 class Status(enum.IntEnum):
-    """What became of a task at a worker; the numbers are those of labelbus.v1.Status."""
+    """The outcome of a task at a worker; the numbers are those of labelbus.v1.Status."""
 
     OK = 1
     FAILED = 2
@@ -15,10 +15,10 @@ class Status(enum.IntEnum):
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
-    """One piece of work for a worker that holds, or takes up, `label`.
+    """One piece of work for a worker that holds, or loads, `label`.
 
-    `route`, `waited_ms` and `expected_ms` are why it comes to the worker, how long it waited for that, and what load
-    and run time the dispatcher expects: they are for the worker's log.
+    `route`, `waited_ms` and `expected_ms` are for the worker's log: why the task comes to this worker, how long it
+    waited in the dispatcher, and the load and run time that the dispatcher expects.
     """
 
     task_id: str
@@ -35,9 +35,9 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker holds and how busy it is, as of `revision` of the process that began at `epoch_ms`.
+    """The labels and the load of a worker, as of `revision` of the process that began at `epoch_ms`.
 
-    `owed` is there in answer to a ping only: the last tokens of the reply subjects of the asker's tasks that it has.
+    `owed` is present only in the answer to a ping: the reply tokens of the asker's tasks that the worker has.
     """
 
     worker_id: str
@@ -72,7 +72,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConvertRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Turn a SentenceTransformer into an entry of the model repository."""
+    """A request to convert a SentenceTransformer into an entry of the model repository."""
 
     model_id: str
     max_batch_size: int = 0
@@ -80,7 +80,7 @@ class ConvertRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConvertReply(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a conversion; an empty `error_code` means that the entry is published."""
+    """The outcome of a conversion; an empty `error_code` means that the entry is published."""
 
     model_name: str
     message: str = ""
@@ -99,7 +99,7 @@ class ConvertProgress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HeldLabel(msgspec.Struct, frozen=True, kw_only=True):
-    """One label in a worker's registry entry: what its load took, and when it was taken up (RFC 3339, UTC)."""
+    """One label in a worker's registry entry: the time its load took, and when it was loaded (RFC 3339, UTC)."""
 
     load_ms: float
     since: str

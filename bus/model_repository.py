@@ -1,8 +1,8 @@
-"""The model repository on disk: what the converter writes, and workers and Triton read.
+"""The model repository on disk, which the converter writes, and workers and Triton read.
 
     <root>/<model name>/config.pbtxt       backend "onnxruntime", dynamic batching
     <root>/<model name>/1/model.onnx       input_ids, attention_mask -> sentence_embedding [batch, dim]
-    <root>/<model name>/tokenizer.json     for the worker, which tokenises (Triton leaves both files alone)
+    <root>/<model name>/tokenizer.json     for the worker, which tokenises (Triton ignores both files)
     <root>/<model name>/labelbus.json      ModelInfo
 
 An entry is written beside the others under a name that begins with a dot, and renamed into place when it is whole.
@@ -17,7 +17,7 @@ from bus.names import model_name
 
 
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker must know of a converted model. `created` is RFC 3339 in UTC."""
+    """The properties of a converted model that a worker needs. `created` is RFC 3339 in UTC."""
 
     model_id: str
     model_name: str
@@ -38,7 +38,7 @@ class ModelEntry(msgspec.Struct, frozen=True):
 
     @property
     def folder(self) -> Path:
-        """The whole entry."""
+        """The folder of the whole entry."""
         return self.root / model_name(self.label)
 
     @property
@@ -62,14 +62,14 @@ class ModelEntry(msgspec.Struct, frozen=True):
         return self.folder / "labelbus.json"
 
     def check(self) -> None:
-        """Nothing, or `UnknownModelError` if there is no entry."""
+        """Raise `UnknownModelError` if there is no entry."""
         if not self.config.exists():
             raise UnknownModelError(
                 f"no model {self.label} in the model repository; POST /upload-model or `labelbus convert` puts it there"
             )
 
     def read_info(self) -> ModelInfo:
-        """The entry's `ModelInfo`; `UnknownModelError` if there is no entry, `LoadError` if it cannot be read."""
+        """Return the entry's `ModelInfo`; `UnknownModelError` without an entry, `LoadError` if it cannot be read."""
         try:
             return msgspec.json.decode(self.info_file.read_bytes(), type=ModelInfo)
         except FileNotFoundError as exc:

@@ -1,4 +1,4 @@
-"""What may be a name on the bus, and the one place where names are made and parsed.
+"""The names of labels, workers, tasks and task types: checked and normalised here, and nowhere else.
 
 A label is written as users write it, `sentence-transformers/all-MiniLM-L6-v2`. The model repository cannot have
 a slash in a folder's name, so the Triton model name is the label with `/` replaced by `--`. Both name the same
@@ -13,14 +13,14 @@ from typing import Final
 from bus.errors import BadNameError
 
 MAX_LABEL_CHARS: Final = 200
-"""A model name is a folder's name, and file systems stop at 255 bytes; the rest is room for suffixes."""
+"""A model name is the name of a folder, at most 255 bytes on most file systems; the rest is room for suffixes."""
 
 MAX_ID_CHARS: Final = 64
 MAX_TASK_ID_CHARS: Final = 128
 MAX_TASK_TYPE_CHARS: Final = 64
 
 ANY_WORKER: Final = "any"
-"""The last token of the queue-group subject, so no worker may be called that."""
+"""The last token of the queue group's subject, which no worker may have as its id."""
 
 _LABEL_PART = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._]|-(?!-))*(?<!-)", re.ASCII)
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*", re.ASCII)
@@ -30,7 +30,7 @@ _TASK_TYPE = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
 
 @functools.lru_cache(maxsize=8192)
 def normalise_label(text: str) -> str:
-    """The label in its normal form, with slashes; `a--b` and `a/b` are one label.
+    """Return the label in its normal form, with slashes; `a--b` and `a/b` are one label.
 
     Raises `BadNameError` if the text cannot be a label.
     """
@@ -46,13 +46,13 @@ def normalise_label(text: str) -> str:
 
 
 def model_name(label: str) -> str:
-    """The name of a normal label's entry in the Triton model repository."""
+    """Return the name of a normal label's entry in the Triton model repository."""
     return label.replace("/", "--")
 
 
 @functools.lru_cache(maxsize=8192)
 def check_worker_id(text: str) -> str:
-    """The text itself, or `BadNameError`: a worker's id is one token of a subject and part of a KV key."""
+    """Return the text, or raise `BadNameError`: a worker's id is one token of a subject and part of a KV key."""
     if text == ANY_WORKER or len(text) > MAX_ID_CHARS or not _ID.fullmatch(text):
         raise BadNameError(
             f"{_shown(text)} cannot be a worker or component id: 1 to {MAX_ID_CHARS} letters, digits, '-' and '_', "
@@ -62,7 +62,7 @@ def check_worker_id(text: str) -> str:
 
 
 def check_task_id(text: str) -> str:
-    """The text itself, or `BadNameError`: a task id goes into headers and log lines."""
+    """Return the text, or raise `BadNameError`: a task id goes into headers and log lines."""
     if len(text) > MAX_TASK_ID_CHARS or not _TASK_ID.fullmatch(text):
         raise BadNameError(
             f"{_shown(text)} cannot be a task_id: 1 to {MAX_TASK_ID_CHARS} letters, digits and '._:-', beginning with "
@@ -73,7 +73,7 @@ def check_task_id(text: str) -> str:
 
 @functools.lru_cache(maxsize=1024)
 def check_task_type(text: str) -> str:
-    """The text itself, or `BadNameError`."""
+    """Return the text, or raise `BadNameError`: a task type is the name of a handler."""
     if len(text) > MAX_TASK_TYPE_CHARS or not _TASK_TYPE.fullmatch(text):
         raise BadNameError(
             f"{_shown(text)} cannot be a task_type: 1 to {MAX_TASK_TYPE_CHARS} lower-case letters, digits and '_', "

@@ -1,7 +1,7 @@
 """Settings: one frozen struct a component, read once from `LABELBUS_*` variables and flags, then passed on.
 
-Each field says in its annotation what it is; the flag, the variable and the help text are made from it
-(`bus.command`). A value that does not fit is an `InvalidInputError` that names the field.
+The annotation of each field describes it; the flag, the variable and the help text are made from it (`bus.command`). A
+value that does not fit is an `InvalidInputError` that names the field.
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ ENV_PREFIX = "LABELBUS_"
 
 
 class BusSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What every component needs to be on the bus."""
+    """The settings of every component that is on the bus."""
 
     nats_url: Annotated[str, Meta(description="NATS servers, separated by commas.")] = "nats://127.0.0.1:4222"
     nats_user: Annotated[str, Meta(description="NATS user name.")] = ""
@@ -28,10 +28,15 @@ class BusSettings(msgspec.Struct, frozen=True, kw_only=True):
     bucket: Annotated[str, Meta(description="KV bucket of the label registry.")] = "labels"
     log_stream: Annotated[str, Meta(description="Stream that keeps the log records.")] = "LOGS"
     nats_replicas: Annotated[
-        int, Meta(description="Copies of registry and log stream in a NATS cluster, when they are made.", ge=1, le=5)
+        int,
+        Meta(
+            description="Replicas of registry and log stream in a NATS cluster; takes effect when they are made.",
+            ge=1,
+            le=5,
+        ),
     ] = 1
     log_level: Annotated[
-        str, Meta(description="Least level of log records.", pattern="^(TRACE|DEBUG|INFO|WARNING|ERROR)$")
+        str, Meta(description="Lowest level of log records.", pattern="^(TRACE|DEBUG|INFO|WARNING|ERROR)$")
     ] = "INFO"
     log_format: Annotated[
         str, Meta(description="Log records on stderr as text or as JSON.", pattern="^(text|json)$")
@@ -41,5 +46,5 @@ class BusSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def subjects(self) -> Subjects:
-        """The names on this bus."""
+        """The subjects and other names on this bus."""
         return Subjects(prefix=self.prefix, bucket=self.bucket, log_stream=self.log_stream)

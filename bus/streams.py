@@ -21,7 +21,7 @@ LOG_MAX_BYTES: Final = 1024**3
 """The log sink may be away for a week or a gibibyte; then the oldest records are dropped."""
 
 MAX_ENTRY_BYTES: Final = 512 * 1024
-"""A worker with a thousand labels (as many as it may have) of 200 characters needs 300 KB."""
+"""A worker with a thousand labels (the most it may have) of 200 characters each needs 300 KB."""
 
 
 async def ensure_bucket(bus: Bus) -> KeyValue:

@@ -4,7 +4,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 
 def labelbus_version() -> str:
-    """As pyproject.toml has it; `unknown` when the package is not installed."""
+    """Return the version in pyproject.toml; `unknown` if the package is not installed."""
     try:
         return version("labelbus")
     except PackageNotFoundError:

@@ -7,10 +7,9 @@ from collections.abc import Iterable
 from typing import Final, Literal
 
 from loguru import logger
-from nats.aio.msg import Msg
 
 from bus.codec import decode_convert_request, encode_convert_reply, encode_progress
-from bus.connection import Bus
+from bus.connection import Bus, Msg
 from bus.errors import LabelbusError, MalformedError, StoppingError
 from bus.log_throttle import ThrottledLogger
 from bus.messages import ConvertProgress, ConvertReply, ConvertRequest

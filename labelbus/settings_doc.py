@@ -29,7 +29,7 @@ Each component reads its settings once, from variables and flags; a flag wins. T
 
 
 def settings_markdown() -> str:
-    """The page."""
+    """Return the page as Markdown."""
     parts = [HEAD]
     for name, struct in COMPONENTS.items():
         parts.append(f"## labelbus {name}\n\n| flag | variable | default | |\n|---|---|---|---|\n{_rows(struct)}\n")

@@ -15,7 +15,7 @@ Records come from a JetStream stream, which keeps them while the sink is away. `
 
 
 def run(settings: LogsinkSettings) -> int:
-    """Run a log sink until SIGTERM or SIGINT. The exit status."""
+    """Run a log sink until SIGTERM or SIGINT and return the exit status."""
 
     async def main(component: Component) -> None:
         await LogSink(component.bus, settings, component.stopping, component.ready).run()

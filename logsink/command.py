@@ -1,4 +1,4 @@
-"""The command `logs`: read what the log sink has written."""
+"""The command `logs`, which reads the log sink's files."""
 
 import os
 import re
@@ -18,7 +18,7 @@ from logsink.render import to_text
 from logsink.settings import LogsinkSettings
 
 FOLLOW_S: Final = 0.2
-"""Between looks at the files while following."""
+"""Pause between looks at the files while following."""
 
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
@@ -33,7 +33,7 @@ _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
     show_envvar=True,
     help="Folder that the log sink writes to.",
 )
-@click.option("--follow", "-f", is_flag=True, help="Go on with what comes, until Ctrl-C.")
+@click.option("--follow", "-f", is_flag=True, help="Show new records as they arrive, until Ctrl-C.")
 @click.option("--worker", metavar="ID", default="", help="Only this worker.")
 @click.option("--component", metavar="NAME", default="", help="Only this component: worker, dispatcher, converter, …")
 @click.option(
@@ -45,8 +45,8 @@ _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 @click.option(
     "--since", metavar="WHEN", default="", help="Only records since then: 30s, 10m, 2h, 1d, or a time in UTC."
 )
-@click.option("--tail", "-n", type=click.IntRange(min=0), metavar="N", help="Only the last N records that fit.")
-@click.option("--json", "as_json", is_flag=True, help="JSON lines as they are in the files.")
+@click.option("--tail", "-n", type=click.IntRange(min=0), metavar="N", help="Only the last N matching records.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON lines as they are in the files.")
 def command(
     folder: Path,
     follow: bool,
@@ -93,7 +93,7 @@ def show(lines: Iterable[Line], *, as_json: bool) -> None:
 
 
 def parse_since(text: str, *, now: datetime) -> str:
-    """`10m` (ago), `2026-11-03` or `2026-11-03T12:00` (UTC if it names no zone) as RFC 3339 in UTC."""
+    """Convert `10m` (ago), `2026-11-03` or `2026-11-03T12:00` (UTC if it names no zone) to RFC 3339 in UTC."""
     try:
         if found := re.fullmatch(r"(\d{1,9})([smhdw])", text):
             when = now - timedelta(seconds=int(found[1]) * _UNITS[found[2]])

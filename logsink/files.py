@@ -1,4 +1,4 @@
-"""The log folder: recovered at the start, then written in batches that are on the disk whole or not at all.
+"""The log folder: recovered at the start, then written in batches that are on disk as a whole or not at all.
 
     write all of a batch → fsync each file → only then may the messages be acknowledged
 
@@ -41,14 +41,14 @@ class LogFolder:
         return max((writer.last_seq for writer in self._writers.values()), default=0)
 
     def position(self) -> Position | None:
-        """The position kept in the folder; `UnavailableError` if it cannot be read."""
+        """Return the position kept in the folder; `UnavailableError` if it cannot be read."""
         try:
             return load(self.path)
         except OSError as exc:
             raise _cannot(self.path, exc) from exc
 
     def keep_position(self, position: Position) -> None:
-        """Keep it; `UnavailableError` if the disk refuses."""
+        """Keep a position in the folder; `UnavailableError` if the disk refuses."""
         try:
             save(self.path, position)
         except OSError as exc:
@@ -57,8 +57,8 @@ class LogFolder:
     def write(self, entries: Sequence[Entry]) -> None:
         """Put messages on the disk, in order; when it returns, they survive a loss of power.
 
-        Raises `UnavailableError` if the disk refuses; then the same batch is to be tried again: messages that are
-        there already are passed over.
+        Raises `UnavailableError` if the disk refuses; try the same batch again then: messages that are on the disk
+        already are skipped.
         """
         touched: dict[Source, Writer] = {}
         try:
@@ -79,7 +79,7 @@ class LogFolder:
         self._close_some()
 
     def clean_up(self, *, today: date, keep_days: int, keep_bytes: int) -> list[LogFile]:
-        """Remove what is older or more than is kept; the files that went. `UnavailableError` if it cannot be done."""
+        """Remove the files that retention does not keep and return them; `UnavailableError` if the disk refuses."""
         try:
             gone = outdated(_log_files(self.path), today=today, keep_days=keep_days, keep_bytes=keep_bytes)
             for file in gone:
@@ -104,7 +104,7 @@ class LogFolder:
 
 
 def open_folder(path: Path, *, limit_bytes: int) -> LogFolder:
-    """The log folder, made if there is none, its files cut back to whole messages.
+    """Open the log folder, made if there is none, and cut its files back to whole messages.
 
     Raises `UnavailableError` if the disk refuses, `ConflictError` if another sink writes there.
     """
@@ -128,7 +128,7 @@ def open_folder(path: Path, *, limit_bytes: int) -> LogFolder:
 
 
 def sources(root: Path) -> list[Source]:
-    """Whoever has a folder under the log folder, sorted. Raises `OSError`."""
+    """Return the sources that have a folder under the log folder, sorted. Raises `OSError`."""
     with os.scandir(root) as entries:
         found = [source_of_folder(entry.name) for entry in entries if entry.is_dir()]
     return sorted(source for source in found if source is not None)

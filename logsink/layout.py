@@ -1,4 +1,4 @@
-"""Where records lie: names of folders and files, when a file is followed by the next, and which files go.
+"""The layout of the log folder: names of folders and files, rotation, and retention.
 
     <log folder>/<component>.<id>/<day>.<number>.jsonl      worker.gpu-1/2026-11-03.0001.jsonl
 
@@ -23,7 +23,7 @@ _FILE = re.compile(r"(\d{4}-\d{2}-\d{2})\.(\d{4,})\.jsonl", re.ASCII)
 
 
 class Source(msgspec.Struct, frozen=True, order=True):
-    """Who wrote a record, as the subject says: a record's own words could be anybody's."""
+    """The component that wrote a record, taken from the subject: a record itself could claim any."""
 
     component: str
     id: str
@@ -35,7 +35,7 @@ class Source(msgspec.Struct, frozen=True, order=True):
 
 
 STRANGER: Final = Source("_", "unknown")
-"""For messages on subjects that name nobody. No component can be called `_`."""
+"""The source of messages on subjects that name none. No component can be called `_`."""
 
 
 class Place(msgspec.Struct, frozen=True, order=True):
@@ -51,7 +51,7 @@ class Place(msgspec.Struct, frozen=True, order=True):
 
 
 class LogFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that exists, as retention looks at it. `newest`: the last of its source, so it may be written to."""
+    """A file that exists, with its properties for retention. The `newest` of a source may still be written to."""
 
     path: Path
     place: Place
@@ -60,7 +60,7 @@ class LogFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def source_of_subject(subjects: Subjects, subject: str) -> Source:
-    """Who published on the subject; `STRANGER` if it is not `lb.log.<component>.<id>`."""
+    """Return the source that published on the subject; `STRANGER` if it is not `lb.log.<component>.<id>`."""
     try:
         address = subjects.parse_log(subject)
         return Source(address.component, address.id)
@@ -69,7 +69,7 @@ def source_of_subject(subjects: Subjects, subject: str) -> Source:
 
 
 def source_of_folder(name: str) -> Source | None:
-    """Whose folder this is; None if no source has a folder of that name."""
+    """Return the source whose folder this is; None if no source has a folder of that name."""
     component, dot, component_id = name.partition(".")
     if name == STRANGER.folder:
         return STRANGER
@@ -80,7 +80,7 @@ def source_of_folder(name: str) -> Source | None:
 
 
 def place_of_file(name: str) -> Place | None:
-    """Which place a file's name stands for; None if it is no log file."""
+    """Return the place that a file's name stands for; None if it is no log file."""
     found = _FILE.fullmatch(name)
     if found is None:
         return None
@@ -91,7 +91,7 @@ def place_of_file(name: str) -> Place | None:
 
 
 def next_place(current: Place | None, *, day: date, size_bytes: int, adding_bytes: int, limit_bytes: int) -> Place:
-    """Where the next message goes, when the current file has `size_bytes`.
+    """Return the place of the next message, when the current file has `size_bytes`.
 
     A message is never split, so one larger than the limit has a file of its own. A day never goes back, even if the
     server's clock does: the files of a source are in the order of its messages, which recovery relies on.
@@ -104,10 +104,10 @@ def next_place(current: Place | None, *, day: date, size_bytes: int, adding_byte
 
 
 def outdated(files: Iterable[LogFile], *, today: date, keep_days: int, keep_bytes: int) -> list[LogFile]:
-    """The files that retention takes, oldest first.
+    """Return the files that retention removes, oldest first.
 
-    First those older than `keep_days`, then the oldest until the rest fits into `keep_bytes`. A file that may be
-    written to today is never taken.
+    These are the files older than `keep_days`, then the oldest ones until the rest fits into `keep_bytes`. A file that
+    may be written to today is never removed.
     """
     ordered = sorted(files, key=lambda file: (file.place.day, file.newest, file.place.number, file.path))
     total = sum(file.size_bytes for file in ordered)

@@ -1,8 +1,8 @@
-"""Messages of the stream to lines of a file, and back from a file to where its last whole message ends.
+"""The lines that a message of the stream becomes in a file, and the end of a file's last whole message.
 
 A line is the record's JSON as it came, with `seq`, the number of its message, added at the end; a record that shares
 its message with others also has `part` and `parts`. (`seq`, `part`) names a record for ever, and a message is whole
-on the disk exactly when its line with `part` = `parts` is. Pure code: no file is touched here.
+on disk exactly when its line with `part` = `parts` is there. Pure code: no file is touched here.
 """
 
 from datetime import datetime
@@ -17,16 +17,16 @@ from bus.messages import LogRecord
 from logsink.layout import STRANGER, Source
 
 MAX_LINE_BYTES: Final = 512 * 1024
-"""Twice what a component puts into one message; a longer line is none of ours."""
+"""Twice the size at which a component ends a message; no component of labelbus writes a longer line."""
 
 MAX_KEPT_CHARS: Final = 4_000
-"""What is kept of an unreadable line."""
+"""The length to which an unreadable line is cut."""
 
 _encode = msgspec.json.Encoder().encode
 
 
 class Tail(msgspec.Struct, frozen=True):
-    """What recovery reads of a line."""
+    """The fields of a line that recovery reads."""
 
     seq: int
     part: int = 1
@@ -45,14 +45,14 @@ class Lines(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WholeEnd(msgspec.Struct, frozen=True, kw_only=True):
-    """`size_bytes` of a file hold whole messages, the last of which is `seq`; zero for none."""
+    """The end of a file's last whole message, whose number is `seq`; both are zero if there is none."""
 
     size_bytes: int
     seq: int
 
 
 def to_lines(payload: bytes, *, subject: str, source: Source, seq: int, stored_at: datetime) -> Lines:
-    """A message as lines. Never raises: what is no log record is kept, cut to `MAX_KEPT_CHARS`, in a record of its own.
+    """Convert a message to lines; never raises. Anything but a log record is kept, cut short, in a record of its own.
 
     Neighbouring unreadable lines share one record, so that a megabyte of newlines is not a million records.
     """
@@ -87,10 +87,10 @@ def to_lines(payload: bytes, *, subject: str, source: Source, seq: int, stored_a
 
 
 def whole_end(tail: bytes, *, offset: int) -> WholeEnd | None:
-    """Where the last whole message ends in a file of which `tail` begins at `offset`.
+    """Return the end of the last whole message in a file of which `tail` begins at `offset`.
 
-    None if that cannot be said without what lies before the tail. What follows the end is a message that was cut off
-    (a crash, a full disk): it was never acknowledged, so the stream still has it.
+    Return None if more of the file is needed to tell. What follows the end is a message that was cut off (a crash, a
+    full disk): it was never acknowledged, so the stream still has it.
     """
     end = tail.rfind(b"\n") + 1
     while end:
@@ -109,7 +109,7 @@ def whole_end(tail: bytes, *, offset: int) -> WholeEnd | None:
 
 
 def _fault(line: bytes) -> str:
-    """What is wrong with a line; empty lines are no fault."""
+    """Return the fault of a line, empty if there is none; an empty line is no fault."""
     if not line:
         return ""
     if len(line) > MAX_LINE_BYTES:

@@ -1,8 +1,8 @@
-"""Up to where the stream is on the disk, kept beside the log files so that it survives both sides.
+"""The position in the stream up to which messages are on disk, kept beside the log files.
 
-Sequence numbers begin anew when a stream is made anew (or comes back from an old copy), which must not be mistaken
-for records that were written already. So the numbers in the files are `base` + the stream's number, and `base` moves
-up with each new stream: they only ever grow.
+Sequence numbers start again when a stream is made again (or restored from an old copy), and such messages must not be
+mistaken for records that were written already. So the numbers in the files are `base` + the stream's number, and
+`base` moves up with each new stream: they only ever grow.
 """
 
 import os
@@ -15,7 +15,7 @@ FILE: Final = ".position.json"
 
 
 class Position(msgspec.Struct, frozen=True, kw_only=True):
-    """All messages of this stream up to `written` are on the disk. `created` tells a stream from its namesakes."""
+    """The last message of a stream that is on disk, `written`. `created` tells a stream from others of its name."""
 
     stream: str
     created: str
@@ -23,18 +23,18 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     written: int = 0
 
     def seq(self, stream_seq: int) -> int:
-        """The number in the files of a message of the stream."""
+        """Return the number in the files of a message of the stream."""
         return self.base + stream_seq
 
 
 def resume(
     known: Position | None, *, stream: str, created: str, last_stream_seq: int, acknowledged: int, highest_seq: int
 ) -> Position:
-    """Where to go on in the stream there is now, when `highest_seq` is the highest number in the files.
+    """Return the position to resume from in the present stream; `highest_seq` is the highest number in the files.
 
-    `acknowledged` is what the consumer says was written; 0 without one. A stream made anew, or gone back to an older
-    state, is read from its beginning: rather a record twice than a record never. Without a known position nothing
-    in the files is taken for a part of this stream, but the consumer is believed.
+    `acknowledged` is the consumer's own position, 0 without a consumer. A stream made again, or restored to an older
+    state, is read from its beginning: better a record twice than never. Without a known position the files are not
+    taken for a part of this stream, but the consumer's position is.
     """
     if known is None:
         believed = acknowledged if acknowledged <= last_stream_seq else 0
@@ -46,7 +46,7 @@ def resume(
 
 
 def load(folder: Path) -> Position | None:
-    """The position kept in the folder; None if there is none, or none that can be read."""
+    """Return the position kept in the folder; None if there is none that can be read."""
     try:
         return msgspec.json.decode((folder / FILE).read_bytes(), type=Position)
     except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
@@ -54,7 +54,7 @@ def load(folder: Path) -> Position | None:
 
 
 def save(folder: Path, position: Position) -> None:
-    """Replace the kept position; after a crash there is the old one or the new. Raises `OSError`."""
+    """Replace the kept position atomically: a crash leaves the old or the new one. Raises `OSError`."""
     aside = folder / f"{FILE}.new"
     fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
     try:
@@ -67,7 +67,7 @@ def save(folder: Path, position: Position) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make new names in a folder last. Raises `OSError`."""
+    """Write a folder's new names to disk. Raises `OSError`."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)

@@ -1,7 +1,7 @@
 """Log files read back: filtered, merged by time, and followed.
 
-Everything here reads the files and needs neither NATS nor the sink. Only whole lines are read, so it may run while
-the sink writes. A line that is no log record is passed on as it is.
+Reading needs the files only, neither NATS nor the sink. Only whole lines are read, so it may run while
+the sink writes. A line that is not a log record is returned as it is.
 """
 
 import heapq
@@ -35,7 +35,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which lines are wanted; empty fields want all. `level` is the least one; `since` is RFC 3339 in UTC."""
+    """The condition on wanted lines; an empty field wants all. `level` is the lowest; `since` is RFC 3339 in UTC."""
 
     component: str = ""
     id: str = ""
@@ -44,11 +44,11 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     since: str = ""
 
     def wants_source(self, source: Source) -> bool:
-        """True if lines of this source may be wanted."""
+        """Tell whether lines of this source may be wanted."""
         return self.component in ("", source.component) and self.id in ("", source.id)
 
     def wants_place(self, place: Place) -> bool:
-        """True if the file may hold wanted lines.
+        """Tell whether the file may hold wanted lines.
 
         A record's time is the component's clock, a file's day the server's: a day's grace is given.
         """
@@ -57,7 +57,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         return (datetime.fromisoformat(self.since).date() - place.day).days <= 1
 
     def wants(self, line: Line) -> bool:
-        """True if this line is wanted. Of what is no record only the time is known, and that it is a warning."""
+        """Tell whether this line is wanted; a line that is no record counts as a warning of no task."""
         if line.time < self.since:
             return False
         record = line.record
@@ -69,12 +69,12 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def rank(level: str) -> int:
-    """Where a level stands; those that somebody made up stand above all, so that they are seen."""
+    """Return the rank of a level; unknown levels rank above all, so that they are shown."""
     return LEVELS.index(level) if level in LEVELS else len(LEVELS) if level else -1
 
 
 class LogReader:
-    """Reads a log folder. `history` first, if at all; then `news` again and again."""
+    """The reading of a log folder: `history` first, if at all, then `news` again and again."""
 
     def __init__(self, folder: Path, wanted: Filter) -> None:
         self._folder = folder
@@ -82,7 +82,7 @@ class LogReader:
         self._cursors: dict[Source, _Cursor] = {}
 
     def history(self, tail: int | None = None) -> Iterator[Line]:
-        """What is there now, merged by time; of that the last `tail` lines. `NotFoundError` without the folder."""
+        """Return the lines there are now, or the last `tail`, merged by time; `NotFoundError` without the folder."""
         for source in self._sources():
             self._cursors[source] = cursor = _Cursor(source, self._folder / source.folder)
             cursor.to_end()
@@ -93,7 +93,7 @@ class LogReader:
             yield from deque(merged, maxlen=tail)
 
     def news(self) -> list[Line]:
-        """What has come since the last call, by time; everything at the first call without `history` before it."""
+        """Return the lines added since the last call, by time; all lines at a first call without `history`."""
         lines: list[Line] = []
         for source in self._sources():
             cursor = self._cursors.setdefault(source, _Cursor(source, self._folder / source.folder))
@@ -116,7 +116,7 @@ class LogReader:
             yield from filter(self._wanted.wants, cursor.lines_of(place))
 
     def _last(self, cursor: "_Cursor", count: int) -> list[Line]:
-        """The last wanted lines, from the newest file backwards so that old ones are seldom opened."""
+        """Return the last wanted lines, from the newest file backwards, so that old files are seldom opened."""
         found: list[Line] = []
         for place in filter(self._wanted.wants_place, reversed(cursor.history)):
             missing = count - len(found)
@@ -127,7 +127,7 @@ class LogReader:
 
 
 class _Cursor:
-    """How far the files of one source have been read."""
+    """The position up to which the files of one source have been read."""
 
     def __init__(self, source: Source, folder: Path) -> None:
         self._source = source
@@ -137,19 +137,19 @@ class _Cursor:
         self.history: list[Place] = []
 
     def to_end(self) -> None:
-        """Count all whole lines that are there now as history."""
+        """Take the present end of the files as the end of the history."""
         self.history = self._places()
         if self.history:
             self._place = self.history[-1]
             self._offset = _whole_lines_end(self._folder / self._place.file)
 
     def lines_of(self, place: Place) -> Iterator[Line]:
-        """The lines of one file of the history."""
+        """Yield the lines of one file of the history."""
         end = self._offset if place == self._place else None
         return _lines(self._source, (raw for raw, _ in _raw_lines(self._folder / place.file, 0, end)))
 
     def new_lines(self) -> Iterator[Line]:
-        """The lines behind the cursor, which moves to their end."""
+        """Yield the lines behind the cursor and move it to their end."""
         for place in self._places():
             if self._place is not None and place < self._place:
                 continue
@@ -167,7 +167,7 @@ class _Cursor:
     def _places(self) -> list[Place]:
         try:
             return places(self._folder)
-        except (FileNotFoundError, NotADirectoryError):  # retention was here
+        except (FileNotFoundError, NotADirectoryError):  # removed by retention
             return []
 
 
@@ -183,7 +183,7 @@ def _lines(source: Source, raws: Iterable[bytes]) -> Iterator[Line]:
 
 
 def _raw_lines(path: Path, start: int, end: int | None) -> Iterator[tuple[bytes, int]]:
-    """Whole lines without their newline, and where each ends. The file is not held open between blocks."""
+    """Yield whole lines without their newline, each with its end. The file is not held open between blocks."""
     offset, rest = start, b""
     while end is None or offset + len(rest) < end:
         want = _BLOCK_BYTES if end is None else min(_BLOCK_BYTES, end - offset - len(rest))
@@ -191,7 +191,7 @@ def _raw_lines(path: Path, start: int, end: int | None) -> Iterator[tuple[bytes,
             with path.open("rb") as file:
                 file.seek(offset + len(rest))
                 block = file.read(want)
-        except FileNotFoundError:  # retention was here
+        except FileNotFoundError:  # removed by retention
             return
         if not block:
             return
@@ -209,7 +209,7 @@ def _size(path: Path) -> int:
 
 
 def _whole_lines_end(path: Path) -> int:
-    """Where the last whole line ends."""
+    """Return the end of the last whole line."""
     end = _size(path)
     with path.open("rb") as file:
         while end:

@@ -1,4 +1,4 @@
-"""A log record as one line for a person."""
+"""Log records as lines for people."""
 
 from collections.abc import Callable
 from typing import Final
@@ -22,10 +22,10 @@ Style = Callable[..., str]
 
 
 def to_text(line: Line, *, colour: bool) -> str:
-    """`2026-11-03 12:00:01.123 INFO worker/gpu-1 task done task_id=a1 run_ms=3.2`, time in UTC, without a newline.
+    """Return a line such as `2026-11-03 12:00:01.123 INFO worker/gpu-1 task done task_id=a1 run_ms=3.2`, in UTC.
 
-    An exception follows on lines of its own. What a terminal would obey is escaped: records come from anybody. A
-    line that is no log record is given as it is, after a `?`.
+    There is no newline at the end. An exception follows on lines of its own. Control characters are escaped, since
+    anybody may write records. A line that is no log record is returned as it is, after a `?`.
     """
     style: Style = click.style if colour else _plain
     who = style(f"{line.source.component}/{line.source.id}", fg="cyan")

@@ -2,10 +2,10 @@
 
     pull a portion → write it (`logsink.files`) → fsync → acknowledge
 
-Nothing is acknowledged before it is on the disk. Each session with the server begins with a consumer of its own,
-made anew behind what is known to be written, so that messages come strictly in the order of the stream whatever was
-under way when the last session ended; what was written but not acknowledged then is passed over by its number. While
-the disk refuses, the portion at hand is tried again and again and the rest waits in the stream.
+Nothing is acknowledged before it is on disk. Each session with the server begins with a consumer of its own, made
+again behind what is known to be written, so that messages come strictly in the order of the stream, whatever was in
+flight when the last session ended; what was written but not acknowledged then is skipped by its number. While the disk
+refuses, the current portion is tried again and again, and the rest waits in the stream.
 """
 
 import asyncio
@@ -32,11 +32,11 @@ from logsink.writer import Entry, Tally
 
 RETRY: Final = Backoff(0.5, 10.0)
 LOCK_RETRY_S: Final = 0.5
-TELL_AGAIN_S: Final = 60.0
-"""A lasting fault is logged once a minute: these records are records too."""
+TELL_CANCEL_AGAIN_S: Final = 60.0
+"""A lasting fault is logged once a minute, since each such line is one more record for the sink."""
 
 LOCK_PATIENCE_S: Final = 15.0
-"""A sink that is being replaced may still be finishing."""
+"""Time to wait for a sink that is being replaced to release the folder."""
 
 HOUSEKEEPING_S: Final = 300.0
 
@@ -44,14 +44,14 @@ T = TypeVar("T")
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """How the sink does. `failing`: records wait in the stream for the `reason` given, and none is lost."""
+    """The health of the sink. While `failing`, records wait in the stream for the `reason` given; none is lost."""
 
     state: Literal["starting", "ok", "failing"] = "starting"
     reason: str = ""
 
 
 class LogSink:
-    """Writes the log stream to files until `stopping` is set; sets `ready` once it does. `run` may be called once."""
+    """The writing of the log stream to files until `stopping` is set; `ready` is set once it has begun. Run it once."""
 
     def __init__(self, bus: Bus, settings: LogsinkSettings, stopping: asyncio.Event, ready: asyncio.Event) -> None:
         self._bus = bus
@@ -70,7 +70,7 @@ class LogSink:
         bus.on_reconnect(self._reconnected)
 
     async def run(self) -> None:
-        """Session after session; `ConflictError` if another sink keeps the folder."""
+        """Run session after session; `ConflictError` if another sink keeps the folder."""
         wake = asyncio.create_task(self._wake_to_stop())
         try:
             while not self._stopping.is_set():
@@ -96,7 +96,7 @@ class LogSink:
             raise UnavailableError(str(exc)) from exc
 
     async def _unless_renewed(self, work: Coroutine[Any, Any, T]) -> T | None:
-        """What the work gives; None if it was broken off, to stop or since its requests went down with the server."""
+        """Return the result of the work; None if it was cancelled, to stop or because the server was lost."""
         task = asyncio.create_task(work)
         signals = [asyncio.create_task(event.wait()) for event in (self._stopping, self._renew)]
         try:
@@ -163,7 +163,7 @@ class LogSink:
         self._tell_unreadable()
 
     async def _persist(self, attempt: Callable[[], Awaitable[None]], *wake: asyncio.Event) -> bool:
-        """Try until it succeeds, ever less often, or at once on `wake`; False if it is time to stop first."""
+        """Repeat the attempt until it succeeds, after growing pauses that `wake` ends; return False if told to stop."""
         attempts = 0
         while True:
             try:
@@ -178,7 +178,7 @@ class LogSink:
                 return False
 
     async def _pause(self, seconds: float, *wake: asyncio.Event) -> None:
-        """Wait, but not past the signal to stop or one of the events."""
+        """Sleep until the time is over, the sink is told to stop, or one of the events is set."""
         waits = [asyncio.ensure_future(event.wait()) for event in (self._stopping, *wake)]
         await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:
@@ -201,13 +201,13 @@ class LogSink:
 
     def _well(self) -> None:
         if self.health.state == "failing":
-            logger.info("log sink is well again")
+            logger.info("log sink works again")
         self._told_fault_at = 0.0
         self.health = Health(state="ok")
 
     def _unwell(self, why: str) -> None:
         now = time.monotonic()
-        if why != self.health.reason or now - self._told_fault_at >= TELL_AGAIN_S:
+        if why != self.health.reason or now - self._told_fault_at >= TELL_CANCEL_AGAIN_S:
             self._told_fault_at = now
             logger.bind(reason=why).error("log sink fails; records wait in the stream")
         self.health = Health(state="failing", reason=why)
@@ -215,9 +215,9 @@ class LogSink:
     def _tell_unreadable(self) -> None:
         now = time.monotonic()
         new = self.tally.unreadable - self._told_unreadable
-        if new and (not self._told_unreadable_at or now - self._told_unreadable_at >= TELL_AGAIN_S):
+        if new and (not self._told_unreadable_at or now - self._told_unreadable_at >= TELL_CANCEL_AGAIN_S):
             self._told_unreadable, self._told_unreadable_at = self.tally.unreadable, now
-            logger.bind(new=new, in_all=self.tally.unreadable).warning("unreadable log records kept as they came")
+            logger.bind(new=new, in_all=self.tally.unreadable).warning("unreadable log records kept as text")
 
     async def _reconnected(self) -> None:
         self._renew.set()

@@ -1,4 +1,4 @@
-"""What the log sink can be told."""
+"""The settings of the log sink."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +9,7 @@ from bus.settings import BusSettings
 
 
 class LogsinkSettings(BusSettings, frozen=True, kw_only=True):
-    """Where log records are written, in what portions, and for how long they are kept."""
+    """The settings of the log sink: its folder, its portions, and its retention."""
 
     log_folder: Annotated[Path, Meta(description="Folder of the log files; one sink a folder.")] = Path("logs")
     logsink_id: Annotated[str, Meta(description="Id of this sink in its own log records.", min_length=1)] = "sink-1"
@@ -22,8 +22,12 @@ class LogsinkSettings(BusSettings, frozen=True, kw_only=True):
     ] = "logsink"
     rotate_mb: Annotated[float, Meta(description="Size at which a log file is followed by the next.", gt=0)] = 64.0
     keep_days: Annotated[int, Meta(description="Days that log files are kept, today included.", ge=1)] = 30
-    keep_mb: Annotated[float, Meta(description="Size of all log files; over it the oldest go.", gt=0)] = 10_240.0
-    batch_messages: Annotated[int, Meta(description="Most messages that are written at once.", ge=1, le=10_000)] = 2000
+    keep_mb: Annotated[float, Meta(description="Size of all log files above which the oldest are removed.", gt=0)] = (
+        10_240.0
+    )
+    batch_messages: Annotated[int, Meta(description="Maximum number of messages written at once.", ge=1, le=10_000)] = (
+        2000
+    )
     linger_ms: Annotated[
-        int, Meta(description="How long to gather messages before they are written together.", ge=0, le=10_000)
+        int, Meta(description="Time to gather messages before they are written together.", ge=0, le=10_000)
     ] = 50

@@ -1,7 +1,7 @@
 """The files of one source: cut back to whole messages at the start, then appended to.
 
 A `Writer` knows the number of the last message in its files. Messages reach a source's files in the order of the
-stream, so whatever has that number or a lower one was written already and is passed over.
+stream, so a message with that number or a lower one was written already and is skipped.
 """
 
 import os
@@ -31,7 +31,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tally(msgspec.Struct, kw_only=True):
-    """What is on the disk since the start: records, those of them that were unreadable, messages passed over."""
+    """Counts since the start: records written, unreadable ones among them, and messages skipped as written before."""
 
     records: int = 0
     unreadable: int = 0
@@ -39,7 +39,7 @@ class Tally(msgspec.Struct, kw_only=True):
 
 
 class Writer:
-    """The files of one source, of which the last is written to. Its methods raise `OSError`."""
+    """The files of one source, the last of which is open for writing. All methods raise `OSError`."""
 
     def __init__(
         self, folder: Path, tally: Tally, *, place: Place | None = None, size_bytes: int = 0, last_seq: int = 0
@@ -57,14 +57,14 @@ class Writer:
 
     @classmethod
     def recover(cls, root: Path, source: Source, tally: Tally) -> "Writer":
-        """The writer that goes on where the files end; a message that was cut off is removed from them."""
+        """Return a writer that continues at the end of the files; remove a message that was cut off."""
         folder = root / source.folder
         found = places(folder)
         if not found:
             return cls(folder, tally)
         newest = _cut(folder / found[-1].file)
         last_seq = newest.seq
-        for place in reversed(found[:-1]):  # the newest may have held nothing but half a message
+        for place in reversed(found[:-1]):  # the newest may have held only half a message
             if last_seq:
                 break
             last_seq = _cut(folder / place.file).seq
@@ -72,11 +72,11 @@ class Writer:
 
     @property
     def opened(self) -> bool:
-        """True while it holds a file descriptor."""
+        """Tell whether a file descriptor is open."""
         return self._fd is not None
 
     def add(self, entry: Entry, limit_bytes: int) -> None:
-        """Take a message for the next commit, which comes first if it belongs into a new file."""
+        """Add a message to the next commit; commit the messages before it if it belongs into a new file."""
         if entry.seq <= self._waiting_seq:
             self._tally.again += 1
             return
@@ -97,7 +97,7 @@ class Writer:
         self._waiting_seq = entry.seq
 
     def commit(self) -> None:
-        """Put on the disk what was added."""
+        """Write the added messages to disk."""
         if not self._waiting:
             return
         fd = self._open()
@@ -114,7 +114,7 @@ class Writer:
         self._forget()
 
     def roll_back(self) -> None:
-        """Forget what was added; whatever of it reached the file is cut off, now or before the next write."""
+        """Discard the added messages; cut off the part that reached the file, now or before the next write."""
         self._forget()
         if self._unsure and self._fd is not None:
             with suppress(OSError):
@@ -122,7 +122,7 @@ class Writer:
                 self._unsure = False
 
     def close(self) -> None:
-        """Give back the file descriptor; it is opened again when needed."""
+        """Close the file; it is opened again when needed."""
         if self._fd is not None:
             fd, self._fd = self._fd, None
             os.close(fd)
@@ -133,7 +133,7 @@ class Writer:
         self._waiting_seq = self.last_seq
 
     def _open(self) -> int:
-        """A descriptor of the current file, which ends at `_size_bytes`; made anew if somebody removed it."""
+        """Return a descriptor of the current file, cut to `_size_bytes`; make the file again if it was removed."""
         assert self._place is not None
         if self._fd is not None and os.fstat(self._fd).st_nlink == 0:
             self.close()
@@ -149,13 +149,13 @@ class Writer:
         if self._unsure and size > self._size_bytes:
             os.ftruncate(self._fd, self._size_bytes)
         else:
-            self._size_bytes = size  # shorter or longer than it was: an operator's hand, which is not undone
+            self._size_bytes = size  # an operator may have changed it, which is not undone
         self._unsure = False
         return self._fd
 
 
 def places(folder: Path) -> list[Place]:
-    """The log files of one source, oldest first. Raises `OSError`."""
+    """Return the log files of one source, oldest first. Raises `OSError`."""
     with os.scandir(folder) as entries:
         found = [place_of_file(entry.name) for entry in entries if entry.is_file()]
     return sorted(place for place in found if place is not None)

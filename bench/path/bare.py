@@ -15,10 +15,10 @@ import click
 import uvicorn
 from litestar import Litestar, Request, Response, post
 from msgspec import Meta
-from nats.aio.msg import Msg
 
 from bus.command import settings_command
 from bus.component import Component, run_component
+from bus.connection import Msg
 from bus.settings import BusSettings
 from dispatcher.api.server import GatewayServer
 

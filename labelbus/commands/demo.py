@@ -1,4 +1,4 @@
-"""`labelbus demo`: the whole way once, on real parts, for a newcomer to watch."""
+"""`labelbus demo`: the whole way of a task, once, on real parts."""
 
 import asyncio
 import math
@@ -37,9 +37,9 @@ SENTENCES: Final = (
 
 BURST: Final = 24
 BURSTS: Final = 4
-"""Tasks sent at once: more work than a load takes, so that the router has the model copied to the second worker.
+"""Tasks sent at once: more work than a load takes, so that the router loads the model on the second worker as well.
 
-Where loads are slow and runs are quick it takes a larger burst; each is twice the one before.
+Machines with slow loads and quick runs need a larger burst; each burst is twice the one before.
 """
 
 BURST_TEXTS: Final = 32
@@ -47,14 +47,14 @@ LAST_LOG_LINES: Final = 12
 
 
 class DemoSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the demo keeps its things; the converted model stays, so that a second demo is quick."""
+    """The folders of the demo; the converted model stays, so that a second demo is quick."""
 
     data: Annotated[Path, Meta(description="Folder for the NATS store and logs.")] = Path(".labelbus/demo")
     model_repository: Annotated[Path, Meta(description="Folder of the model repository.")] = Path(".labelbus/models")
 
 
 def run(settings: DemoSettings) -> int:
-    """Run the demo; the exit status."""
+    """Run the demo and return the exit status."""
     console = Console(highlight=False)
     try:
         asyncio.run(_demo(settings, console))

@@ -1,4 +1,4 @@
-"""`labelbus doctor`: what this machine has and what it lacks."""
+"""`labelbus doctor`: the requirements of labelbus that this machine meets or lacks."""
 
 import sys
 from pathlib import Path
@@ -20,7 +20,7 @@ MARKS = {"ok": "[green]✓[/]", "warning": "[yellow]![/]", "missing": "[red]✗[
     envvar="LABELBUS_NATS_URL",
     show_envvar=True,
     show_default=True,
-    help="NATS to look for.",
+    help="NATS server to check.",
 )
 @click.option(
     "--model-repository",
@@ -29,11 +29,11 @@ MARKS = {"ok": "[green]✓[/]", "warning": "[yellow]![/]", "missing": "[red]✗[
     envvar="LABELBUS_MODEL_REPOSITORY",
     show_envvar=True,
     show_default=True,
-    help="Repository to look into.",
+    help="Model repository to check.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(nats_url: str, model_repository: Path, as_json: bool) -> None:
-    """Say what is missing on this machine and what to do about it. Status 1 if something needed is missing."""
+    """Show what is missing on this machine and what to do about it; exit with 1 if something required is missing."""
     checks = list(all_checks(nats_url=nats_url, model_repository=model_repository))
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(checks), indent=2).decode())

@@ -1,4 +1,4 @@
-"""`labelbus labels`: the registry, a row a label."""
+"""`labelbus labels`: the registry, one row a label."""
 
 import click
 import msgspec
@@ -11,7 +11,7 @@ from labelbus.registry_view import RegistrySettings, read_registry
 
 
 def run(settings: RegistrySettings) -> int:
-    """Print the labels; the exit status."""
+    """Print the labels and return the exit status."""
     holders = holders_of(read_registry(settings))
     if settings.json:
         click.echo(msgspec.json.format(msgspec.json.encode(holders), indent=2).decode())
@@ -21,7 +21,7 @@ def run(settings: RegistrySettings) -> int:
 
 
 def holders_of(entries: list[WorkerEntry]) -> dict[str, list[str]]:
-    """The workers that hold each label."""
+    """Return the workers that hold each label."""
     holders: dict[str, list[str]] = {}
     for entry in entries:
         for label in entry.labels:
@@ -30,7 +30,7 @@ def holders_of(entries: list[WorkerEntry]) -> dict[str, list[str]]:
 
 
 def labels_table(holders: dict[str, list[str]]) -> Table:
-    """One row a label."""
+    """Return a table with one row a label."""
     table = Table("label", "held by", title="labels")
     for label, workers in holders.items():
         table.add_row(label, ", ".join(workers))

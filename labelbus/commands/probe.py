@@ -17,13 +17,19 @@ import click
     show_envvar=True,
     help="The component's --health-file.",
 )
-@click.option("--max-age-s", type=float, default=15.0, show_default=True, help="Older than this, it is not live.")
+@click.option(
+    "--max-age-s",
+    type=float,
+    default=15.0,
+    show_default=True,
+    help="Age of the file above which the component is not live.",
+)
 def command(file: Path, max_age_s: float) -> None:
-    """Exit with 0 if the component is ready and its event loop turns, else with 1 and the reason."""
+    """Exit with 0 if the component is ready and its event loop runs, else with 1 and the reason."""
     try:
         age_s = time.time() - file.stat().st_mtime
     except FileNotFoundError:
-        click.echo(f"not ready: {file} is not there", err=True)
+        click.echo(f"not ready: {file} does not exist", err=True)
         sys.exit(1)
     if age_s > max_age_s:
         click.echo(f"not live: {file} was last touched {age_s:.0f} s ago", err=True)

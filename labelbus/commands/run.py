@@ -12,13 +12,20 @@ from labelbus.client import DEFAULT_URL, Client, TaskResult
 
 @click.command("run")
 @click.argument("task_type")
-@click.option("--label", required=True, help="The model.")
+@click.option("--label", required=True, help="Label that the task needs, usually a model.")
 @click.option("--texts", multiple=True, help="A text for embed_texts; may be repeated.")
 @click.option("--parameters", default=None, help="Parameters as JSON; - reads them from standard input.")
-@click.option("--task-id", default=None, help="An id of one's own.")
-@click.option("--url", default=DEFAULT_URL, envvar="LABELBUS_URL", show_envvar=True, show_default=True, help="Gateway.")
-@click.option("--timeout-s", default=120.0, show_default=True, help="How long to wait for the answer.")
-@click.option("--json", "as_json", is_flag=True, help="The whole result as one line of JSON.")
+@click.option("--task-id", default=None, help="Id of the task; made up if not given.")
+@click.option(
+    "--url",
+    default=DEFAULT_URL,
+    envvar="LABELBUS_URL",
+    show_envvar=True,
+    show_default=True,
+    help="Address of the gateway.",
+)
+@click.option("--timeout-s", default=120.0, show_default=True, help="Time to wait for the answer.")
+@click.option("--json", "as_json", is_flag=True, help="Print the whole result as one line of JSON.")
 def command(
     task_type: str,
     label: str,
@@ -29,7 +36,7 @@ def command(
     timeout_s: float,
     as_json: bool,
 ) -> None:
-    """Submit a task and print its result; where it ran and what that cost goes to stderr."""
+    """Submit a task and print its result; print the worker, the route and the times to stderr."""
     given = _parameters(texts, parameters)
     try:
         with Client(url, timeout_s=timeout_s) as client:

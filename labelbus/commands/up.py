@@ -11,8 +11,8 @@ from labelbus.stack.settings import StackSettings
 from labelbus.stack.stack import Stack, running_stack
 
 HINTS = """\
-  curl {http}/workers                                 who is there
-  curl {http}/labels                                  who holds what
+  curl {http}/workers                                 the workers
+  curl {http}/labels                                  the holders of each label
   curl {http}/schema                                  the API, to read and to try
   labelbus run embed_texts --url {http} --label sentence-transformers/all-MiniLM-L6-v2 --texts "a sentence"
   labelbus logs --folder {logs} --follow
@@ -21,7 +21,7 @@ HINTS = """\
 
 
 def run(settings: StackSettings) -> int:
-    """Run the stack until SIGINT or SIGTERM; the exit status."""
+    """Run the stack until SIGINT or SIGTERM and return the exit status."""
     console = Console(stderr=True, highlight=False)
 
     async def main() -> None:
@@ -65,7 +65,7 @@ def _hints(stack: Stack) -> str:
 
 
 def _stop(stop: asyncio.Event, up: asyncio.Event, serving: asyncio.Task[None]) -> None:
-    if stop.is_set() or not up.is_set():  # the second Ctrl-C does not wait, nor does one while parts are starting
+    if stop.is_set() or not up.is_set():  # a second Ctrl-C does not wait, nor one during the start
         serving.cancel()
     stop.set()
 

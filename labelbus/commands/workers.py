@@ -1,4 +1,4 @@
-"""`labelbus workers`: the registry, a row a worker."""
+"""`labelbus workers`: the registry, one row a worker."""
 
 import click
 import msgspec
@@ -11,7 +11,7 @@ from labelbus.registry_view import RegistrySettings, read_registry
 
 
 def run(settings: RegistrySettings) -> int:
-    """Print the workers; the exit status."""
+    """Print the workers and return the exit status."""
     entries = read_registry(settings)
     if settings.json:
         click.echo(msgspec.json.format(msgspec.json.encode(entries), indent=2).decode())
@@ -21,7 +21,7 @@ def run(settings: RegistrySettings) -> int:
 
 
 def workers_table(entries: list[WorkerEntry]) -> Table:
-    """One row a worker."""
+    """Return a table with one row a worker."""
     table = Table("worker", "state", "runtime", "slots", "capacity", "labels (load ms)", title="workers")
     for entry in entries:
         labels = "\n".join(f"{label} ({held.load_ms:.0f})" for label, held in sorted(entry.labels.items()))
@@ -37,5 +37,5 @@ def workers_table(entries: list[WorkerEntry]) -> Table:
 
 
 command = settings_command(
-    RegistrySettings, run, name="workers", help_text="Show the workers in the registry, and what they hold."
+    RegistrySettings, run, name="workers", help_text="Show the workers in the registry, and the labels that they hold."
 )

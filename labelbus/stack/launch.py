@@ -1,4 +1,4 @@
-"""Runs a command that ends when its parent does, however that comes about.
+"""A launcher of a command that ends when its parent does, even if the parent is killed.
 
     python -I -S launch.py <parent's process id> <command …>
 
@@ -14,11 +14,11 @@ _PR_SET_PDEATHSIG = 1
 
 
 def main(arguments: list[str]) -> None:
-    """Become the command."""
+    """Replace this process with the command."""
     parent, *command = arguments
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGTERM), 0, 0, 0)
-        if os.getppid() != int(parent):  # it went before the kernel knew
+        if os.getppid() != int(parent):  # the parent ended before prctl took effect
             sys.exit(1)
     os.execv(command[0], command)  # noqa: S606  # no shell is wanted
 

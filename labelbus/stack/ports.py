@@ -1,4 +1,4 @@
-"""Ports of loopback that the processes of a stack can have."""
+"""Ports of loopback that are free for the processes of a stack."""
 
 import socket
 import struct
@@ -14,12 +14,13 @@ NO_LINGER: Final = struct.pack("ii", 1, 0)
 
 
 def free_ports(*wanted: tuple[int, str]) -> list[int]:
-    """The ports, each with its flag, if a server there can be reached; a free one for 0.
+    """Return the wanted ports if servers on them can be reached, and a free port for each 0.
 
-    Else `UnavailableError` that names the flag. All are held until all are found, so that no two are the same.
+    Each port comes with its flag, which the `UnavailableError` for a taken one names. All ports are held until all are
+    found, so that no two are the same.
 
-    That a port can be bound is not enough: what publishes ports of containers by rules of the firewall, as netavark and
-    Docker without its proxy do, binds nothing, and takes the connections all the same.
+    A port that can be bound may still be unreachable: where ports of containers are published by firewall rules, as
+    netavark and Docker without its proxy do, nothing is bound, but the connections go to the container.
     """
     with ExitStack() as probes:
         return [_free(probes, port, flag) for port, flag in wanted]
@@ -44,7 +45,7 @@ def _free(probes: ExitStack, port: int, flag: str) -> int:
 
 
 def _reached(probe: socket.socket) -> bool:
-    """True if a connection to the port comes to the socket that listens there."""
+    """Tell whether a connection to the port reaches the socket that listens there."""
     probe.settimeout(REACH_TIMEOUT_S)
     with socket.socket() as client:
         client.settimeout(REACH_TIMEOUT_S)

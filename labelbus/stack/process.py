@@ -10,14 +10,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from bus.backoff import Backoff
 from bus.errors import UnavailableError
 
 LAUNCHER: Final = Path(__file__).with_name("launch.py")
 LOOK_S: Final = 0.05
-BACKOFF_FIRST_S: Final = 0.5
-BACKOFF_MOST_S: Final = 10.0
-CALM_S: Final = 30.0
-"""A process that lived for so long begins its backoff anew."""
+RESTARTS: Final = Backoff(0.5, 10.0)
+SETTLED_S: Final = 30.0
+"""Lifetime after which the next restart counts as the first."""
 
 
 class StackProcess:
@@ -43,7 +43,7 @@ class StackProcess:
         return self._process.pid if running and self._process is not None else None
 
     async def start(self) -> None:
-        """Start it; `ready` says when it is."""
+        """Start the process; `ready` returns when it can do its work."""
         self.health.unlink(missing_ok=True)
         with self.output.open("ab") as output:
             self._process = await asyncio.create_subprocess_exec(
@@ -52,11 +52,11 @@ class StackProcess:
                 stdout=output,
                 stderr=asyncio.subprocess.STDOUT,
                 env=self._env,
-                start_new_session=True,  # Ctrl-C is the stack's to answer: it stops its parts in order
+                start_new_session=True,  # Ctrl-C goes to the stack alone, which stops its parts in order
             )
 
     async def ready(self, timeout_s: float) -> None:
-        """Returns when its health file is there; `UnavailableError` with its last words if it does not come."""
+        """Return when the health file exists; `UnavailableError` with the end of the output if it does not appear."""
         end = time.monotonic() + timeout_s
         while not self.health.exists():
             if self.pid is None:
@@ -66,27 +66,27 @@ class StackProcess:
             await asyncio.sleep(LOOK_S)
 
     async def ended(self) -> int:
-        """The exit status, once it ends by itself."""
+        """Wait until the process ends by itself and return its exit status."""
         assert self._process is not None
         return await self._process.wait()
 
     async def keep(self, tell: Callable[[str], None]) -> None:
-        """Start it again whenever it dies, with growing pauses, until `stop`."""
-        pause_s = BACKOFF_FIRST_S
+        """Restart the process whenever it dies, after growing pauses, until `stop` is called."""
+        short_lives = 0
         while self._process is not None:
             began = time.monotonic()
             status = await self._process.wait()
             if self._is_stopping():
                 return
-            pause_s = BACKOFF_FIRST_S if time.monotonic() - began > CALM_S else pause_s
+            short_lives = 1 if time.monotonic() - began > SETTLED_S else short_lives + 1
+            pause_s = RESTARTS.delay_s(short_lives)
             tell(f"{self.name} ended with status {status}; starting it again in {pause_s:g} s ({self.output})")
             await asyncio.sleep(pause_s)
-            pause_s = min(BACKOFF_MOST_S, pause_s * 2)
             self.restarts += 1
             await self.start()
 
     async def stop(self) -> None:
-        """SIGTERM, then SIGKILL to its whole group when its grace is over."""
+        """Send SIGTERM, and SIGKILL to the whole process group when the grace period is over."""
         self._stopping = True
         if self._process is None:
             return
@@ -105,7 +105,7 @@ class StackProcess:
         return self._stopping
 
     def last_words(self, lines: int = 15) -> str:
-        """The end of its output."""
+        """Return the end of the process's output."""
         with suppress(OSError):
             return "\n".join(self.output.read_text(errors="replace").splitlines()[-lines:])
         return ""

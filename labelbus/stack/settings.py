@@ -1,4 +1,4 @@
-"""What the local stack consists of."""
+"""The settings of the local stack."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -8,7 +8,7 @@ from msgspec import Meta
 
 
 class StackSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole labelbus on this machine. A port of 0 is a free one; everything listens on loopback only."""
+    """The parts of a local stack and their settings. Port 0 is any free one; everything listens on loopback only."""
 
     data: Annotated[Path, Meta(description="Folder for the NATS store, logs and output.")] = Path(".labelbus/up")
     model_repository: Annotated[Path, Meta(description="Folder of the model repository.")] = Path(".labelbus/models")
@@ -20,7 +20,7 @@ class StackSettings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 1
     capacity: Annotated[int, Meta(description="Labels that a worker holds.", ge=1)] = 2
     slots: Annotated[int, Meta(description="Tasks that a worker runs at once.", ge=1)] = 1
-    window: Annotated[int, Meta(description="Tasks that a worker takes ahead.", ge=0)] = 1
+    window: Annotated[int, Meta(description="Tasks that a worker accepts beyond its slots.", ge=0)] = 1
     runtime: Annotated[Literal["auto", "triton", "onnx", "simulated"], Meta(description="Runtime of the workers.")] = (
         "auto"
     )
@@ -35,5 +35,5 @@ class StackSettings(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
     converter: Annotated[bool, Meta(description="Run a converter.")] = True
     logsink: Annotated[bool, Meta(description="Run a log sink.")] = True
-    log_level: Annotated[str, Meta(description="Least level of log records.")] = "INFO"
-    start_timeout_s: Annotated[float, Meta(description="How long a part may take to start.", gt=0)] = 120.0
+    log_level: Annotated[str, Meta(description="Lowest level of log records.")] = "INFO"
+    start_timeout_s: Annotated[float, Meta(description="Time that a part may take to start.", gt=0)] = 120.0

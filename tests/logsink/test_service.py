@@ -133,7 +133,7 @@ async def test_garbage_is_kept_counted_and_told_once(bus, sink_settings, events)
     assert written(folder) == [None] * 5 + list(range(10))
     assert written(folder, "_.unknown") == [None] * 5
     assert sink.tally.unreadable == 10
-    assert [event for event, _ in events].count("unreadable log records kept as they came") == 1
+    assert [event for event, _ in events].count("unreadable log records kept as text") == 1
     assert sorted(path.name for path in folder.parent.iterdir()) == ["logs"]
 
 
@@ -169,7 +169,7 @@ async def test_a_folder_that_cannot_be_written_is_told_and_tried_until_it_can(bu
     assert written(folder) == list(range(10))
     names = [event for event, _ in events]
     assert names.count("log sink fails; records wait in the stream") == 1
-    assert "log sink is well again" in names
+    assert "log sink works again" in names
 
 
 async def test_a_component_whose_files_cannot_be_written_delays_but_loses_nothing(bus, sink_settings):
