@@ -1,6 +1,7 @@
-"""The words of docs/glossary.md, held by reading the code's syntax trees."""
+"""The words of docs/glossary.md and the English of docstrings, held by reading the code's syntax trees."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,9 @@ PACKAGES = ("bus", "dispatcher", "worker", "logsink", "converter", "bench", "lab
 FILES = sorted(
     path for package in PACKAGES for path in (ROOT / package).rglob("*.py") if not path.name.endswith("_pb2.py")
 )
+
+COY = re.compile(r"(What|Where|Who|Whom|Whose|How|It|Its|Nobody|Those|These|They|Whether|When|If)\b")
+"""First words that leave the reader without the noun."""
 
 OLD_NAMES = {
     "books": "RouterState",
@@ -35,9 +39,20 @@ OLD_MODULES = {
     *("matching", "debts", "unclaimed", "probes", "flights", "direct", "gone", "utils", "helpers", "common"),
 }
 
+OLD_PHRASES = re.compile(r"\b(taken? up|takes up|taking up|gives? up a label|anew)\b(?! memory)", re.IGNORECASE)
+
 
 def relative(path: Path) -> str:
     return str(path.relative_to(ROOT))
+
+
+def docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Line and text of every docstring."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            text = ast.get_docstring(node)
+            if text is not None:
+                yield node.body[0].lineno, text
 
 
 def identifiers(tree: ast.Module) -> Iterator[tuple[int, str]]:
@@ -51,6 +66,18 @@ def identifiers(tree: ast.Module) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.id
         elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
             yield node.lineno, node.attr
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_docstrings_begin_with_a_verb_or_with_a_noun(package):
+    found = [
+        f"{relative(path)}:{line} {text.splitlines()[0]}"
+        for path in FILES
+        if path.is_relative_to(ROOT / package)
+        for line, text in docstrings(ast.parse(path.read_text()))
+        if COY.match(text)
+    ]
+    assert found == []
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -68,3 +95,15 @@ def test_old_names_do_not_come_back(package):
 def test_old_modules_do_not_come_back():
     inside = [path for path in FILES if path.parts[len(ROOT.parts)] in {"bus", "dispatcher", "worker"}]
     assert [relative(path) for path in inside if path.stem in OLD_MODULES] == []
+
+
+def test_labels_are_loaded_and_evicted():
+    text_files = [*FILES, *ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("k8s/**/*.yaml")]
+    found = [
+        f"{relative(path)}:{number} {line.strip()}"
+        for path in text_files
+        if path.name not in {"CHANGELOG.md", "0006-words.md"}  # which tell of the old words
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if OLD_PHRASES.search(line)
+    ]
+    assert found == []

@@ -38,12 +38,12 @@ async def test_a_certificate_that_cannot_be_read_is_named(tmp_path):
 
 
 async def connected(bus: Bus) -> bool:
-    """Asked anew each time, which a type checker would not expect of an attribute."""
+    """Asked again each time, which a type checker would not expect of an attribute."""
     return bus.connected
 
 
 async def unsettled(bus: Bus) -> bool:
-    """Asked anew each time."""
+    """Asked again each time."""
     return bus.unsettled
 
 
