@@ -66,7 +66,7 @@ check: setup
     {{ bin }}/lint-imports --no-logo
     {{ bin }}/mypy
 
-pytest := bin / "pytest -n auto --dist loadgroup --no-loadscope-reorder --durations=20 --durations-min=1"
+pytest := bin / "pytest -n auto --dist loadscope --durations=20 --durations-min=1"
 
 # lint, types and all tests but those that are long by nature; arguments go to pytest: just test -k router
 test *args: check deploy-tools

@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 
@@ -34,14 +35,16 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return parallel.processes(config)
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> parallel.LongestFirst:
+    return parallel.LongestFirst(config, log)
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
-    """Name the units of work before xdist reads them, and order the tests after pytest has done so."""
-    if not config.getoption("loadgroup", False):
-        return (yield)
-    parallel.name_units(items)
+    """Order the tests after pytest has done so, in the processes that xdist starts."""
     yield
-    parallel.longest_first(items)
+    if hasattr(config, "workerinput"):
+        parallel.order(items)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -14,8 +14,6 @@ from tests.deploy.rendering import CASES, EVERYTHING, Case, Chart, Object, Relea
 from tests.deploy.tools import ROOT, need, succeed
 from worker.settings import WorkerSettings
 
-pytestmark = pytest.mark.xdist_group("chart")
-
 SETTINGS: dict[str, tuple[str, type[BusSettings]]] = {
     "dispatcher": ("Deployment", DispatcherSettings),
     "worker": ("Deployment", WorkerSettings),

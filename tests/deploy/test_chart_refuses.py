@@ -4,8 +4,6 @@ import pytest
 
 from tests.deploy.rendering import Case, Chart, Object
 
-pytestmark = pytest.mark.xdist_group("chart")
-
 REFUSED: dict[str, tuple[Object, str]] = {
     # what takes two values to see
     "no nats at all": ({"nats": {"enabled": False}}, "set nats.url"),

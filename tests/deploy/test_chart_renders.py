@@ -9,8 +9,6 @@ import yaml
 from tests.deploy.rendering import CASES, Case, Chart, Object, Release
 from tests.deploy.tools import need, run, succeed
 
-pytestmark = pytest.mark.xdist_group("chart")
-
 KUBERNETES_VERSIONS = ("1.29", "1.33", "1.37")
 OTHER_GROUPS = ("keda.sh/", "monitoring.coreos.com/")
 """Custom resources, which have no schema in Kubernetes."""

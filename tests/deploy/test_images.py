@@ -24,7 +24,7 @@ USER_AND_PASSWORD = {"LABELBUS_NATS_USER": "labelbus", "LABELBUS_NATS_PASSWORD":
 BUS = {**USER_AND_PASSWORD, "LABELBUS_NATS_URL": "nats://nats:4222"}
 LABEL = "sentence-transformers/all-MiniLM-L6-v2"
 
-pytestmark = [pytest.mark.containers, pytest.mark.timeout(1800), pytest.mark.xdist_group("images")]
+pytestmark = [pytest.mark.containers, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 from tests.deploy.rendering import CASES, Case, Chart, Release
 from tests.deploy.tools import run
 
-pytestmark = [pytest.mark.nats, pytest.mark.xdist_group("chart")]
+pytestmark = pytest.mark.nats
 
 NATS_SERVER = Path(sys.prefix) / "bin" / "nats-server"
 LOGIN = {"LABELBUS_NATS_USER": "labelbus", "LABELBUS_NATS_PASSWORD": "p1234567890123456789"}

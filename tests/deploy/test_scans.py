@@ -29,7 +29,6 @@ MEANT_IN_THE_DOCKERFILE = {
 pytestmark = pytest.mark.timeout(300)
 
 
-@pytest.mark.xdist_group("chart")
 def test_checkov_finds_nothing_in_the_rendered_chart(chart: Chart, tmp_path: Path) -> None:
     for name in ("defaults", "eks with gpus in high availability", "everything"):
         for index, each in enumerate(chart.render(CASES[name]).objects):

@@ -25,7 +25,7 @@ def mirror(provider: str) -> Path | None:
 
 AWS_SERVICES = ("autoscaling", "ec2", "ecr", "efs", "eks", "iam", "kms", "logs", "s3", "sts")
 
-pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("terraform")]
+pytestmark = pytest.mark.timeout(600)
 
 
 class Terraform:

@@ -33,7 +33,6 @@ pytestmark = [
     pytest.mark.triton,
     pytest.mark.model,
     pytest.mark.timeout(300),
-    pytest.mark.xdist_group("whole way"),
 ]
 
 MODEL = MINILM

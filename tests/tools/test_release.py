@@ -12,8 +12,6 @@ import pytest
 
 from tools.release import ReleaseError, chart_with_version, next_version, project_version, with_version
 
-pytestmark = pytest.mark.xdist_group("release")  # the tests share a repository
-
 ROOT = Path(__file__).parents[2]
 PYPROJECT = (ROOT / "pyproject.toml").read_text()
 
