@@ -122,7 +122,7 @@ def measure_hits(*, events: int, in_flight: int = 32) -> list[Cost]:
     router: Router[None] = Router(RouterPolicy(), rng=random.Random(1))
     view = WorkerView(worker_id="w", labels=("a",), slots=256, epoch_ms=1)
     router.worker_seen(0.0, view)
-    flying: deque[Command[None]] = deque()
+    assigned: deque[Command[None]] = deque()
     submits: list[float] = []
     finishes: list[float] = []
     gc.collect()
@@ -130,15 +130,15 @@ def measure_hits(*, events: int, in_flight: int = 32) -> list[Cost]:
         now = number * 1e-3
         spec = TaskSpec(task_id=str(number), task_type="task", label="a", deadline=now + 60.0, item=None)
         began = time.perf_counter_ns()
-        flying += router.submit(now, spec)
+        assigned += router.submit(now, spec)
         router.next_wake()
         submits.append((time.perf_counter_ns() - began) / 1e3)
-        if len(flying) <= in_flight:
+        if len(assigned) <= in_flight:
             continue
-        done = flying.popleft()
+        done = assigned.popleft()
         assert isinstance(done, Assign)
-        told = msgspec.structs.replace(view, running=len(flying), revision=number)
-        outcome = Outcome(ok=True, label_hit=True, load_ms=0.0, run_ms=0.1, view=told, worker_id="w")
+        answered_view = msgspec.structs.replace(view, running=len(assigned), revision=number)
+        outcome = Outcome(ok=True, label_hit=True, load_ms=0.0, run_ms=0.1, view=answered_view, worker_id="w")
         began = time.perf_counter_ns()
         router.finished(now, done.assignment_id, outcome)
         router.next_wake()

@@ -96,14 +96,14 @@ class Simulation:
         for _ in range(min(self.workload.producers or 1, len(self.workload.requests))):
             self._schedule_arrival(0.0)
         events = self._events
-        told = 0
+        reported = 0
         while self._left and events:
             at, _, call = heappop(events)
             self.now = at
             call(at)
             done = len(self._arrived) - self._left
-            if done >= told + 1000:
-                told = done
+            if done >= reported + 1000:
+                reported = done
                 progress(done)
         if self._left:
             raise RuntimeError(f"{self._left} requests were never answered")
