@@ -19,8 +19,10 @@ from litestar.testing import TestClient
 
 from bus.errors import LabelbusError
 from dispatcher.api.fast_path import fast_path
+from dispatcher.api.models import upload_model_route
 from dispatcher.api.problems import on_http_exception, on_labelbus_error
 from dispatcher.api.responses import RawResponse
+from dispatcher.api.tasks import run_task_route
 
 AnyRequest = Request[Any, Any, Any]
 HANDLERS: Any = {LabelbusError: on_labelbus_error, HTTPException: on_http_exception}
@@ -212,6 +214,21 @@ def test_any_other_response_is_sent_as_litestar_sends_it():
     assert (answer.status_code, answer.text, answer.headers["x-own"]) == (202, "text", "1")
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
     assert (answer.cookies["a"], done) == ("b", [1])
+
+
+@pytest.mark.parametrize("path", ["/run-task", "/upload-model"])
+def test_the_gateways_own_routes_are_guarded_and_refuse_hooks(path):
+    def deny(connection: Any, _: BaseRouteHandler) -> None:
+        raise PermissionDeniedException("not you")
+
+    unused: Any = None
+    routes = [run_task_route(unused), upload_model_route(unused)]
+    with TestClient(Litestar(routes, exception_handlers=HANDLERS, guards=[deny])) as client:
+        answer = client.post(path, json={})
+        assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+        assert ("Labelbus-Task-Id" in answer.headers) == (path == "/run-task")
+    with pytest.raises(ImproperlyConfiguredException, match="does not honour: before_request"):
+        Litestar([run_task_route(unused), upload_model_route(unused)], before_request=hook)
 
 
 # ── what is refused at start-up ──
