@@ -48,9 +48,13 @@ def test_run_prints_the_result_and_where_it_ran(stack):
         (["sample_task", "--label", "a", "--parameters", "{"], 2, "not a JSON object"),
         (["sample_task", "--label", "a", "--parameters", "[1]"], 2, "not a JSON object"),
         (["sample_task"], 2, "Missing option '--label'"),
-        (["sample_task", "--label", "a", "--url", "http://127.0.0.1:1"], 1, "Is it up (`labelbus up`)?"),
-        (["sample_task", "--label", "a", "--url", "nonsense"], 1, "no answer from nonsense"),
-        (["sample_task", "--label", "a", "--url", "http://[x"], 1, "no answer from http://[x"),
+        (
+            ["sample_task", "--label", "a", "--url", "http://127.0.0.1:1"],
+            1,
+            "no gateway can be reached at http://127.0.0.1:1 ",
+        ),
+        (["sample_task", "--label", "a", "--url", "nonsense"], 1, "'nonsense' is not the address of a gateway"),
+        (["sample_task", "--label", "a", "--url", "http://[x"], 1, "no gateway can be reached at http://[x "),
     ],
 )
 def test_run_says_what_is_wrong_in_a_line(stack, arguments, status, says):
