@@ -49,7 +49,7 @@ class LoadPlan(msgspec.Struct, frozen=True, gc=False):
 
 
 class CostModel:
-    """Prices of loads and evictions. Reads the router state and changes nothing."""
+    """Costs and benefits of loads and evictions. Reads the router state and changes nothing."""
 
     def __init__(self, state: RouterState) -> None:
         self._state = state
