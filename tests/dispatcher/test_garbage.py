@@ -33,12 +33,12 @@ async def test_garbage_on_every_subject_is_counted_and_tasks_go_on(pool):
             subjects.reply("d1", f"p-{'9' * 1_000}-w1"),
             subjects.reply("d1", "9" * 1_000),
         ):
-            await pool.bus.nc.publish(subject, payload)
+            await pool.bus.publish(subject, payload)
         await kv.put("worker.w9", payload or b" ")
         await kv.put("worker.w1.x", payload or b" ")
         await kv.put("nonsense", payload or b" ")
-    await pool.bus.nc.publish(subjects.reply("d1", "p-"), headers={"Status": "503"})
-    await pool.bus.nc.publish(subjects.reply("d1", "x"), headers={"Status": "503"})
+    await pool.bus.publish(subjects.reply("d1", "p-"), headers={"Status": "503"})
+    await pool.bus.publish(subjects.reply("d1", "x"), headers={"Status": "503"})
     await pool.bus.settle()
     await until(lambda: pool.service.counters.malformed == 8 * len(GARBAGE) + 2)
     await until(lambda: pool.service.watch.malformed == len(GARBAGE))
@@ -81,7 +81,7 @@ async def test_a_task_whose_answer_cannot_be_decoded_is_tried_again_and_then_fai
 
 async def test_a_state_that_claims_the_impossible_harms_nobody(pool):
     wild = WorkerState(worker_id="liar", slots=0, capacity=0, running=2**32 - 1, epoch_ms=2**62, revision=2**63)
-    await pool.bus.nc.publish(pool.bus.subjects.state("liar"), encode_state(wild))
+    await pool.bus.publish(pool.bus.subjects.state("liar"), encode_state(wild))
     await pool.bus.settle()
     await until(lambda: len(pool.service.router.workers()) == 2)
     for _ in range(3):

@@ -111,7 +111,7 @@ async def test_every_task_ends_in_one_outcome_and_what_went_wrong_is_counted(poo
             await pool.problem(await pool.run("wait", deadline_ms=now_ms() + 200), 504, "deadline_passed")
     assert outcomes(series) == {"answered": 1, "failed": 1, "rejected": 1, "cancelled": 1, "expired": 1}
     assert value(series, "tasks_submitted_total") == 5
-    await pool.bus.nc.publish(pool.bus.subjects.state("w1"), b"\xff")
+    await pool.bus.publish(pool.bus.subjects.state("w1"), b"\xff")
     await until_metric(pool, "messages_malformed_total", 1)
     kv = await pool.bus.js.key_value(pool.bus.subjects.bucket)
     await kv.put(pool.bus.subjects.worker_key("w9"), b"no entry")

@@ -149,5 +149,5 @@ async def listen(gateway: Gateway, subject: str, into: list[str]) -> None:
     async def heard(msg: Any) -> None:
         into.append(decode_task(msg.data).task_id)
 
-    await gateway.bus.nc.subscribe(subject, cb=heard)
+    await gateway.bus.subscribe(subject, heard)
     await gateway.bus.settle()

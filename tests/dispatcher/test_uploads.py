@@ -20,7 +20,7 @@ async def converter(gateway: Gateway, answer: bytes) -> None:
     async def convert(msg: Any) -> None:
         await msg.respond(answer)
 
-    await gateway.bus.nc.subscribe(gateway.bus.subjects.convert, cb=convert)
+    await gateway.bus.subscribe(gateway.bus.subjects.convert, convert)
     await gateway.bus.settle()
 
 
@@ -60,7 +60,7 @@ async def test_an_upload_that_a_converter_gives_back_when_it_is_stopped_goes_to_
     async def convert(msg: Any) -> None:
         await msg.respond(encode_convert_reply(next(replies)))
 
-    await gateway.bus.nc.subscribe(gateway.bus.subjects.convert, cb=convert)
+    await gateway.bus.subscribe(gateway.bus.subjects.convert, convert)
     await gateway.bus.settle()
     assert (await upload(gateway)).json()["message"] == "done"
 
@@ -88,7 +88,7 @@ async def test_a_client_that_goes_away_leaves_nothing_of_its_upload_behind(gatew
     async def convert(_: Any) -> None:
         asked.set()
 
-    await gateway.bus.nc.subscribe(gateway.bus.subjects.convert, cb=convert)
+    await gateway.bus.subscribe(gateway.bus.subjects.convert, convert)
     await gateway.bus.settle()
     listening = gateway.component.bus.nc._subs
     before = set(listening)
@@ -103,9 +103,9 @@ async def test_a_converter_that_falls_silent_is_503(make_gateway):
     gateway = await make_gateway(convert_idle_s=0.2)
 
     async def ignore(msg: Any) -> None:
-        await gateway.bus.nc.publish(gateway.bus.subjects.convert_event("org--model"), b"a sign of life")
+        await gateway.bus.publish(gateway.bus.subjects.convert_event("org--model"), b"a sign of life")
 
-    await gateway.bus.nc.subscribe(gateway.bus.subjects.convert, cb=ignore)
+    await gateway.bus.subscribe(gateway.bus.subjects.convert, ignore)
     await gateway.bus.settle()
     problem = await gateway.problem(await upload(gateway), 503, "unavailable")
     assert "silent" in problem["detail"]

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-import nats.errors
+import nats.js.errors
 import pytest
-from nats.aio.msg import Msg
 from nats.js.kv import KeyValue
 
 from bus.codec import decode_result, decode_state, encode_task
-from bus.connection import Bus
+from bus.connection import Bus, Msg
+from bus.errors import NoRespondersError, RequestTimeoutError
 from bus.messages import Result, Status, Task, WorkerState
 from worker.completed import Completed
 from worker.handlers import embed_texts, infer, sample_task
@@ -114,7 +114,7 @@ class Worker:
         self.told = asyncio.Event()
 
     async def start(self) -> None:
-        await self.bus.nc.subscribe(self.bus.subjects.state("w"), cb=self._on_state)
+        await self.bus.subscribe(self.bus.subjects.state("w"), self._on_state)
         await self.bus.settle()
         self.running = asyncio.create_task(self.service.run(self.stopping, self.ready))
         async with asyncio.timeout(DEADLINE_S):
@@ -145,7 +145,7 @@ class Worker:
     ) -> Result:
         raw = msgspec.json.encode({} if parameters is None else parameters)
         task = Task(task_id=task_id, task_type=kind, label=label, parameters=raw, **fields)
-        msg = await self.bus.nc.request(subject, encode_task(task), timeout=DEADLINE_S)
+        msg = await self.bus.request(subject, encode_task(task), timeout_s=DEADLINE_S)
         return decode_result(msg.data)
 
     def begin(self, task_id: str, label: str = "a") -> "asyncio.Task[Result]":
@@ -155,15 +155,15 @@ class Worker:
         return await asyncio.wait_for(self.gate.entered.get(), DEADLINE_S)
 
     async def ping(self) -> WorkerState:
-        return decode_state((await self.bus.nc.request(self.bus.subjects.ping("w"), timeout=DEADLINE_S)).data)
+        return decode_state((await self.bus.request(self.bus.subjects.ping("w"), timeout_s=DEADLINE_S)).data)
 
     async def members(self) -> bool:
         """True if somebody listens to the queue group's subject; asked with bytes that nobody takes for a task."""
         try:
-            await self.bus.nc.request(self.bus.subjects.task_any, b"\xff", timeout=0.3)
-        except nats.errors.NoRespondersError:
+            await self.bus.request(self.bus.subjects.task_any, b"\xff", timeout_s=0.3)
+        except NoRespondersError:
             return False
-        except TimeoutError:
+        except RequestTimeoutError:
             return True
         raise AssertionError("bytes that are no task were answered")
 
@@ -239,6 +239,6 @@ async def gone(worker: Worker) -> None:
     kv = await worker.bus.js.key_value(worker.bus.subjects.bucket)
     assert "worker.w" not in await keys(kv)
     for subject in (worker.bus.subjects.task("w"), worker.bus.subjects.ping("w"), worker.bus.subjects.task_any):
-        with pytest.raises(nats.errors.NoRespondersError):
-            await worker.bus.nc.request(subject, b"", timeout=DEADLINE_S)
+        with pytest.raises(NoRespondersError):
+            await worker.bus.request(subject, b"", timeout_s=DEADLINE_S)
     assert worker.runtime.stopped

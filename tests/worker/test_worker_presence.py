@@ -3,9 +3,9 @@
 import asyncio
 import time
 
-import nats.errors
 import pytest
 
+from bus.errors import NoRespondersError
 from bus.messages import Result, Status
 from tests.worker.serving import DEADLINE_S, negated, poll
 
@@ -37,7 +37,7 @@ async def test_a_full_worker_leaves_the_queue_group_and_joins_again(make_worker)
     running = worker.begin("t1")
     await worker.entered()
     await poll(lambda: negated(worker.members()))
-    with pytest.raises(nats.errors.NoRespondersError):
+    with pytest.raises(NoRespondersError):
         await worker.send_to(subject, "t2", "sample_task", "a", None)
     worker.gate.open.set()
     await running

@@ -21,10 +21,10 @@ async def test_garbage_is_counted_and_the_worker_works_on(worker):
     subjects = worker.bus.subjects
     for subject in (subjects.task("w"), subjects.task_any):
         for payload in GARBAGE:
-            await worker.bus.nc.publish(subject, payload, reply="nobody.listens")
-            await worker.bus.nc.publish(subject, payload)
+            await worker.bus.publish(subject, payload, reply="nobody.listens")
+            await worker.bus.publish(subject, payload)
     for payload in GARBAGE:
-        await worker.bus.nc.publish(subjects.ping("w"), payload)
+        await worker.bus.publish(subjects.ping("w"), payload)
     assert (await worker.send()).status is Status.OK
     await worker.ping()
     await poll(lambda: truth(worker.service.malformed == 4 * len(GARBAGE)))
@@ -46,7 +46,7 @@ async def test_garbage_is_logged_at_most_once_a_second_with_a_count(worker, logg
 
 
 async def test_a_task_without_a_reply_subject_is_run_and_its_slot_comes_back(worker):
-    await worker.bus.nc.publish(
+    await worker.bus.publish(
         worker.bus.subjects.task("w"), encode_task(Task(task_id="t", task_type="wait", label="a", parameters=b"{}"))
     )
     await worker.entered()
@@ -82,7 +82,7 @@ async def test_a_task_that_cannot_be_run_says_why_and_the_worker_works_on(worker
 @pytest.mark.parametrize("raw", [b"", b"{", b"\xff", b"[" * 100_000])
 async def test_parameters_that_are_not_json_are_malformed(worker, raw):
     task = Task(task_id="t", task_type="sample_task", label="a", parameters=raw)
-    msg = await worker.bus.nc.request(worker.bus.subjects.task("w"), encode_task(task), timeout=DEADLINE_S)
+    msg = await worker.bus.request(worker.bus.subjects.task("w"), encode_task(task), timeout_s=DEADLINE_S)
     result = decode_result(msg.data)
     assert result.error_code in ("malformed", "bad_parameters")
     assert worker.runtime.loads == [], "nothing is loaded for it"
