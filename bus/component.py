@@ -92,7 +92,7 @@ def run_loop(main: Coroutine[Any, Any, None]) -> None:
 
 async def _touch(file: Path, ready: asyncio.Event) -> None:
     """Touch the file every few seconds while the event loop runs, so that a process that hangs is noticed."""
-    file.unlink(missing_ok=True)  # of an earlier life
+    file.unlink(missing_ok=True)  # left by an earlier process
     await ready.wait()
     while True:
         file.touch()

@@ -25,7 +25,7 @@ RETURN_S: Final = 2.0
 """Grace after a reconnect: whoever is absent after it counts as gone."""
 
 GOODBYE_S: Final = 5.0
-"""How long the server may take to say that a subscription has ended."""
+"""Time that the server may take to confirm that a subscription has ended."""
 
 FLUSH_TIMEOUT_S: Final = 10.0
 NO_RESPONDERS: Final = "503"
@@ -154,7 +154,7 @@ class Bus:
         return self.nc.new_inbox()
 
     async def unsubscribe(self, subscription: Subscription) -> None:
-        """End a subscription at once, without waiting for messages under way; a closed connection is no error."""
+        """End a subscription at once, without waiting for messages in flight; a closed connection is no error."""
         with suppress(nats.errors.Error):  # the connection ended first, and the subscription with it
             await subscription.unsubscribe()
 

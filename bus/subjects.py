@@ -37,7 +37,7 @@ _ACK: Final = "$JS.ACK."
 _WORKER_KEY: Final = "worker."
 _PROBE: Final = "p-"
 _MAX_DIGITS: Final = 20
-"""Those of the largest unsigned 64-bit number: a reply may come from anybody, and Python refuses to read long ones."""
+"""Digits of the largest unsigned 64-bit number: a reply may come from anybody, and int() raises for very long ones."""
 
 
 class ReplyAddress(msgspec.Struct, frozen=True):
@@ -199,7 +199,7 @@ class Subjects(msgspec.Struct, frozen=True, kw_only=True):
     def worker_of_key(self, key: str) -> str:
         """Return the worker whose key this is; `BadNameError` for any other key."""
         if not key.startswith(_WORKER_KEY):
-            raise BadNameError(f"{key!r} is not a worker's key")
+            raise BadNameError(f"{key!r} is not a worker's key in the registry")
         return check_worker_id(key.removeprefix(_WORKER_KEY))
 
     def parse_log(self, subject: str) -> LogAddress:

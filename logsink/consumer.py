@@ -1,6 +1,6 @@
 """The log sink's place in the log stream: a durable consumer, made again for each session behind what is written.
 
-A consumer that goes on after a crash first delivers what is new, and what was under way only when its wait for an
+A consumer that goes on after a crash first delivers what is new, and what was in flight only when its wait for an
 acknowledgement is over. Made again, it delivers everything behind a given message strictly in the order of the stream,
 which the numbers in the files rely on. It is durable all the same: `nats consumer info LOGS logsink` shows how far the
 sink is, and that is believed if the folder has been lost.

@@ -158,7 +158,7 @@ class _Cursor:
             yield from _lines(self._source, self._advance(self._folder / place.file))
 
     def _advance(self, path: Path) -> Iterator[bytes]:
-        if _size(path) < self._offset:  # a half-written message was cut off
+        if _size(path) < self._offset:  # recovery cut off a half-written message
             self._offset = _size(path)
         for raw, end in _raw_lines(path, self._offset, None):
             self._offset = end
