@@ -104,7 +104,7 @@ class ContainerNats:
 
 @functools.cache
 def why_no_containers() -> str:
-    """Empty if a Docker API answers and containers with a published port start there, else what is in the way.
+    """Return what prevents containers here; "" if a Docker API answers and starts one with a published port.
 
     Asked in a process of its own: docker-py leaves a socket open when nobody answers.
     """

@@ -117,7 +117,7 @@ def up(tmp_path_factory, minilm):
 
 @pytest.fixture(scope="module")
 def reference():
-    """What sentence-transformers says, from a process of its own (it takes a while, beside the rest)."""
+    """The embeddings by sentence-transformers, computed in a process of their own beside the upload."""
     process = subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", REFERENCE, json.dumps(TEXTS)],
         stdout=subprocess.PIPE,
