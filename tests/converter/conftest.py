@@ -34,9 +34,10 @@ def listing(root: Path) -> list[str]:
     return sorted(path.relative_to(root).as_posix() for path in root.rglob("*"))
 
 
-def children(parent: int) -> list[int]:
-    """The living processes that this one started."""
-    return [child.pid for child in psutil.Process(parent).children() if alive(child.pid)]
+def exporting(parent: int) -> list[int]:
+    """Return the living processes in which `parent` exports; a NATS server of the fixtures may be another child."""
+    living = [child for child in psutil.Process(parent).children() if alive(child.pid)]
+    return [child.pid for child in living if "converter.export" in child.cmdline()]
 
 
 def alive(pid: int) -> bool:

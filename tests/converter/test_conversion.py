@@ -24,7 +24,7 @@ from converter.events import Step
 from converter.publish import recover
 from converter.settings import ConversionLimits
 from converter.source import FolderModel
-from tests.converter.conftest import alive, children, listing, wait_until
+from tests.converter.conftest import alive, exporting, listing, wait_until
 
 ENTRY = ["acme--tiny", *(f"acme--tiny/{name}" for name in ("1", "1/model.onnx", "config.pbtxt", "labelbus.json"))]
 ENTRY += ["acme--tiny/tokenizer.json"]
@@ -118,7 +118,7 @@ def on_first_export(act):
 
 async def test_a_child_that_is_killed_is_an_error_that_says_so_and_leaves_nothing(tiny_model, repository):
     def kill():
-        (child,) = children(os.getpid())
+        (child,) = exporting(os.getpid())
         os.kill(child, signal.SIGKILL)
 
     request = ConvertRequest(model_id=str(tiny_model))
@@ -133,7 +133,7 @@ async def test_a_conversion_that_is_ended_takes_its_child_along(tiny_model, repo
     begun = asyncio.Event()
 
     def note():
-        found.extend(children(os.getpid()))
+        found.extend(exporting(os.getpid()))
         begun.set()
 
     limits = ConversionLimits(conversion_timeout_s=3 if how == "timed out" else 100)
@@ -157,7 +157,7 @@ def test_a_child_does_not_outlive_a_parent_that_is_killed_and_the_next_start_cle
     assert parent.stderr
     with parent.stderr:
         assert any("starting torch" in line for line in parent.stderr)
-        (child,) = children(parent.pid)
+        (child,) = exporting(parent.pid)
         parent.kill()
         parent.wait()
     wait_until(lambda: not alive(child))

@@ -5,7 +5,6 @@ import shutil
 import signal
 import sys
 
-import psutil
 import pytest
 from loguru import logger
 
@@ -15,7 +14,7 @@ from bus.messages import ConvertProgress, ConvertRequest
 from bus.model_repository import ModelEntry
 from converter.service import ConverterService
 from converter.settings import ConverterSettings
-from tests.converter.conftest import children, listing
+from tests.converter.conftest import exporting, listing
 from tests.nats_server import LocalNats
 
 pytestmark = pytest.mark.nats
@@ -207,21 +206,13 @@ async def test_a_killed_child_costs_one_conversion_and_not_the_service(settings,
     async with running(settings, repository, models) as it:
         asked = asyncio.create_task(it.ask(models / "tiny"))
         await it.until(lambda: any(event.message == "starting torch" for event in it.events))
-        for child in converting():
+        for child in exporting(os.getpid()):
             os.kill(child, signal.SIGKILL)
         reply = await asked
         assert (reply.error_code, "SIGKILL" in reply.message) == ("worker_failed", True)
         await it.until(lambda: it.events[-1].stage == "failed")
         assert listing(repository) == []
         assert (await it.ask("org/unknown")).error_code == "unknown_model"
-
-
-def converting():
-    """The children that export; a NATS server of the fixtures may be another child."""
-    mine = children(os.getpid())
-    found = [child for child in mine if "converter.export" in psutil.Process(child).cmdline()]
-    assert found
-    return found
 
 
 async def test_the_process_serves_until_sigterm_and_ends_with_status_0(tmp_path, repository, models):
