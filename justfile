@@ -76,6 +76,10 @@ test *args: check deploy-tools
 test-full *args: check deploy-tools
     LABELBUS_TEST_FULL=1 LABELBUS_TEST_NATS=all {{ pytest }} {{ args }}
 
+# all tests but the long ones, and write how long each took to tests/durations.txt, which says what is started first
+durations: setup deploy-tools
+    {{ pytest }} --keep-durations
+
 # format the code and mend what ruff can
 fix: setup
     {{ bin }}/ruff format .

@@ -1,8 +1,8 @@
 """Distribution of the tests over processes (`just test`, pytest-xdist).
 
 A file is one unit of work, so that its tests share what its fixtures make, and a test of LONG_S or more is one by
-itself, unless its file is in WHOLE. The units that take longest are started first. durations.txt says how long: `just
-test --keep-durations` writes it. xdist's own groups need marks in the node ids, which pytest 9.2 does not let it write.
+itself, unless its file is in WHOLE. The units that take longest are started first. durations.txt says how long:
+`just durations` writes it. xdist's own groups need marks in the node ids, which pytest 9.2 does not let it write.
 """
 
 import os
