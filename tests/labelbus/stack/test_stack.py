@@ -60,9 +60,12 @@ def test_ctrl_c_while_it_starts_ends_it(tmp_path):
 
 
 def test_a_second_stack_in_the_same_folder_is_refused(stack):
-    with contextlib.closing(Up(stack.folder)) as second:
+    second = Up(stack.folder)  # not closed, since that would end the parts of the first one, whose folder it is
+    try:
         assert "a stack is running in" in second.says("choose another --data")
         assert second.process.wait(timeout=30) == 1
+    finally:
+        second.end(signal.SIGKILL)
 
 
 @pytest.mark.parametrize("flag", ["--http-port", "--nats-port"])
