@@ -1,5 +1,6 @@
 """`just bench-sim`: the production router and other policies on the same simulated traffic."""
 
+import os
 import platform
 import random
 import statistics
@@ -20,6 +21,8 @@ from bench.history.record import RecordSettings, start_recording
 from bench.results import this_machine
 from bench.sim.bounds import bound
 from bench.sim.engine import Simulation
+from bench.sim.grid import COARSE, FULL, cells, measure_all, summary
+from bench.sim.grid_report import heat_map, worst
 from bench.sim.policies import POLICIES, SINGLE
 from bench.sim.report import QUANTILES, Row, figures_of, plot, quantile, table
 from bench.sim.trace import read_trace
@@ -88,7 +91,12 @@ def simulate(
 @click.option("--workers", default=4, show_default=True, help="Number of workers, for the trace.")
 @click.option("--capacity", default=4, show_default=True, help="Labels a worker holds, for the trace.")
 @click.option("--slots", default=1, show_default=True, help="Tasks a worker runs at once, for the trace.")
-@click.option("--quick", is_flag=True, help="A twentieth of the requests, one seed, without D: under a minute.")
+@click.option("--grid", is_flag=True, help="Compare with simple rules over pools and traffic of all kinds instead.")
+@click.option(
+    "--quick",
+    is_flag=True,
+    help="A twentieth of the requests, one seed, without D; a seventh of the grid.",
+)
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Folder of the results; bench-results/sim-<time> by default."
 )
@@ -105,6 +113,7 @@ def main(
     workers: int,
     capacity: int,
     slots: int,
+    grid: bool,
     quick: bool,
     out: Path | None,
     record: bool,
@@ -124,6 +133,11 @@ def main(
         raise click.UsageError(str(exc)) from exc
     except LabelbusError as exc:
         raise click.ClickException(str(exc)) from exc
+    if grid:
+        if recording is not None:
+            raise click.UsageError("--record is for workloads, not for the grid")
+        compare_over_grid(COARSE if quick else FULL, out)
+        return
     machine = this_machine()
     rows: list[Row] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -158,6 +172,22 @@ def main(
     if recording is not None:
         recording.add(machine=machine, command=_command_line(), figures=figures_of(rows))
     console.print(f"{folder}/results.json and {len(plots)} plots")
+
+
+def compare_over_grid(count: int, out: Path | None) -> None:
+    """Measure so many cells of the grid, print the summary and the worst cells, and write results and heat map."""
+    console = wide_console()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task("cells", total=count)
+        results = measure_all(cells(count), processes=os.cpu_count() or 1, done=lambda: progress.advance(bar))
+    console.print(worst(results))
+    console.print(summary(results))
+    folder = out or Path("bench-results") / f"grid-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "grid.json").write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
+    heat_map(results, folder / "grid.svg")
+    console.print(f"{folder}/grid.json and grid.svg")
 
 
 def _command_line() -> str:

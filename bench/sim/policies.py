@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable
 
 from bench.sim.engine import Dispatcher, Simulation
+from bench.sim.now import Now
 from bench.sim.pool import SimWorker
 from bench.sim.reference import LateBinding
 from bench.sim.workload import Request
@@ -112,9 +113,10 @@ POLICIES: dict[str, Callable[[int], Dispatcher]] = {
     "random": lambda seed: RouterDispatcher(RouterPolicy(mode="random", limits=UNLIMITED), seed),
     "smart": SmartDispatch,
     "reference": LateBinding,
+    "now": Now,
     "labelbus": lambda seed: RouterDispatcher(RouterPolicy(limits=UNLIMITED), seed),
 }
 """Policies by name, each made from a seed."""
 
-SINGLE = frozenset({"smart", "reference"})
+SINGLE = frozenset({"smart", "reference", "now"})
 """Names of policies that are defined for one dispatcher only."""

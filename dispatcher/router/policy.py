@@ -58,34 +58,12 @@ class Estimates(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Costs(msgspec.Struct, frozen=True, kw_only=True):
-    """Weights of the cost model, chosen on the simulator's workloads (tables in docs/performance.md)."""
+    """Settings of the cost model, which has no weights: see dispatcher/router/scheduling/cost.py."""
 
     sample: int = 8
     """Free workers looked at for one load."""
-    half_expensive_runs: float = 5.0
-    """A load as long as this many runs is half as expensive as an endless one …"""
-    beside_expense: float = 0.54
-    """… and one that takes no slot is this expensive, however long it is."""
-    in_demand: float = 0.65
-    """Load per slot of the holders by runs of this label, from which it is in demand if loads are expensive."""
-    copy_at: float = 0.2
-    """A label in demand may be copied when its tasks would wait longer than this many load times …"""
-    copy_cold_at: float = 1.5
-    """… and one that is not, at this many."""
     surge_loads: float = 0.25
-    """A queue that grew in less than about this many load times counts as a surge in arrivals."""
-    hit_share: float = 0.9
-    """Share of a holder's time that a label in demand can hope for."""
-    covered: float = 0.5
-    """Load per slot of the remaining holders up to which a label can spare one."""
-    spare_factor: float = 0.15
-    """Value of a holder that can be spared, relative to one that cannot, if loads are cheap."""
-    horizon_s: float = 10.0
-    """Time ahead in which an evicted label is expected to be wanted again."""
-    overlap_cost: float = 1.5
-    """Cost of a load that takes no slot, relative to one that takes one: loads in batches stay the better ones …"""
-    overlap_horizon_s: float = 1.0
-    """… and the time ahead in which what it evicts is expected to be wanted again."""
+    """A queue that grew within about this many load times counts as a surge in arrivals."""
     ahead_below_s: float = 0.01
     """Hits follow each other without waiting for the answer where tasks run shorter than this and queues are long."""
 
@@ -93,12 +71,10 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True):
 class Aging(msgspec.Struct, frozen=True, kw_only=True):
     """Limits to how long a label waits for its load while hits go first (against starvation)."""
 
-    limit_s: float = 5.0
-    """A label waits for its load no longer than this plus …"""
     limit_loads: float = 4.0
-    """… this many load times; then it goes before hits. But never before …"""
-    limit_typical: float = 3.0
-    """… this many times what labels wait for their loads at present: where all wait long, haste makes it longer."""
+    """A label waits for its load no longer than this many of its load times plus …"""
+    limit_drains: float = 4.0
+    """… this many times what it takes the pool to load each waiting label and run each waiting task once."""
     share: float = 0.1
     """Share of the workers that may be loading for such tasks at one time."""
 

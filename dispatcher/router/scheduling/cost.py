@@ -1,7 +1,22 @@
-"""Cost model: what loading a label gains, what it costs a worker, and which label to evict for it. Seconds.
+"""Cost model: what loading a label gains, what it costs a worker, and which label to evict for it.
 
-A gain is the time that the tasks waiting for a label are spared; a cost is the time that the tasks expected on the
-worker's other labels lose meanwhile. Both are sums over tasks, so they compare.
+Everything is seconds that tasks wait, summed over tasks, so gains and costs compare. Symbols: n tasks wait for a label
+and have waited W seconds in all; r is its arrival rate, L its load time, I its run time; its holders have h slots.
+
+gain, no holder      W + n·L. Ski rental: a label is loaded once its tasks have waited as long as the load costs others.
+                     Ranked by (W + n·L)/L, labels share the workers by the square-root law of polling with set-ups.
+gain of a copy       m²/2 · (1/s − 1/(s + Δ)): m tasks will still wait when the copy is ready. They drain at the surplus
+                     s = h/I − r without it, at s + Δ with it (a fluid queue: the areas of two triangles).
+cost, in a slot      (R·L/2 + Q)·L / slots². Of the tasks for the worker's labels, R a second arrive during the load and
+                     wait half of it, and the Q that are queued wait all of it. The evicted label is one of these.
+cost, beside slots   The regret of the eviction alone: the load delays no run.
+regret               D·(r·L + n): the tasks that wait for the evicted label, or arrive while the other one is loaded,
+                     each wait D longer. D is its load time if nobody else holds it; else the wait for the other
+                     holders, I·ρ/(1 − ρ) as in an M/M/1 queue, if that is less.
+
+With equal labels a load beside the slots starts at n = r·L, when as many tasks wait as arrive in one load time. That is
+the optimum of the fluid model, in which labels take turns in the memory: each waits one load time before it is loaded
+again (docs/performance.md, "How the router decides").
 """
 
 import math
@@ -19,6 +34,9 @@ _SAMPLED_HOLDERS: Final = 4
 _CHANCE: Final = 4
 """Queue length up to which it shows nothing of the arrival rate: n - 2·√n, the count less two standard deviations of a
 Poisson count, is 0 at 4."""
+
+_LEAST_RUN_S: Final = 1e-6
+"""Runs count as no shorter than this."""
 
 _EMPTY: Final = -math.inf
 """Benefit of a load where the holders do as well."""
@@ -54,74 +72,62 @@ class CostModel:
     def __init__(self, state: RouterState) -> None:
         self._state = state
         self._costs = state.policy.costs
+        self._horizon_s = state.policy.estimates.rate_tau_s
 
     def benefit(self, label: PoolLabel, now: float) -> float:
-        """Return what one more load of the label gains for the tasks that wait for it; −inf where holders do as well.
-
-        Without a holder: the time waited so far, and a load time for each task. With holders: the time by which the
-        queue would take longer to drain than a load, for each task.
-        """
+        """Return the gain of one more load for the tasks that wait for the label; −inf where its holders do as well."""
         state = self._state
         count = label.queue_length
         load_s = state.loads.mean if label.load_s is None else label.load_s
-        waited = count * now - label.arrival_sum
         if not label.holders:
-            return waited + count * load_s
-        costs = self._costs
-        run_s = state.runs.mean if label.run_s is None else label.run_s
-        soonest, slots, window = _soonest_free(label, now)
+            return count * (now + load_s) - label.arrival_sum
+        run_s = max(state.runs.mean if label.run_s is None else label.run_s, _LEAST_RUN_S)
+        soonest, slots = _soonest_free(label, now)
         # Other dispatchers' queues for the same holders are invisible; assume they are proportional to ours.
         others = state.share.others if now < state.others_until else 1.0
         rate = label.arrival_weight * state.clock.scale(now) * others
         if count > _CHANCE:
             # The queue shows a surge before the average does: its length less two standard deviations (see `_CHANCE`).
-            grown_in = now - label.oldest + costs.surge_loads * load_s
-            surge = (count - 2.0 * math.sqrt(count)) * others / grown_in
+            surge = (count - 2.0 * math.sqrt(count)) * others / (now - label.oldest + self._costs.surge_loads * load_s)
             if surge > rate:
                 rate = surge
-        backlog = count * others
-        patience = costs.copy_cold_at
-        if rate * run_s > costs.in_demand * self._expense(load_s, run_s, window) * slots:
-            patience = costs.copy_at
-            # Add what will have arrived, beyond what the holders run, by the time that the copy is ready.
-            backlog += max(0.0, rate - costs.hit_share * slots / max(run_s, 1e-6)) * load_s
-        delay = soonest + backlog * run_s / slots
-        if delay <= patience * load_s:
+        service = slots / run_s
+        left = count * others + rate * load_s - service * max(load_s - soonest, 0.0)
+        if left <= 0.0:
             return _EMPTY
-        return waited + backlog / others * (delay - load_s)
+        # A rate is known over its time constant: no queue is expected to last longer.
+        surplus = max(service - rate, left / self._horizon_s)
+        more = service / len(label.holders)
+        return left * left * 0.5 * (1.0 / surplus - 1.0 / (surplus + more)) / others
 
     def is_served(self, label: PoolLabel, now: float) -> bool:
         """Return True if the holders of the label do as well as a load would."""
         return self.benefit(label, now) == _EMPTY
 
-    def load_cost(self, worker: Worker, load_s: float, now: float) -> float:
-        """Return what a load of `load_s` costs the tasks that wait, or will arrive, for what the worker holds.
-
-        A task that arrives during the load waits half of it on average; one that waits already waits all of it.
-        """
+    def slot_cost(self, worker: Worker, load_s: float, now: float) -> float:
+        """Return what a load of `load_s` costs the tasks for what the worker holds; 0 if it takes no slot."""
+        if is_beside(worker):
+            return 0.0
         demand = 0.0
         queued = 0.0
         for label in worker.labels:
             holders = len(label.holders)
+            # Its share of the label's tasks, and the chance that no other holder is free, are 1/holders each.
             demand += label.arrival_weight / (holders * holders)
             if label.queue_length:
                 queued += label.queue_length / holders
         rate = demand * self._state.clock.scale(now)
         # A load takes one slot: with several, the others go on.
-        cost = (rate * load_s * 0.5 + queued) * load_s / (worker.slots * worker.slots)
-        # With a window it keeps no slot from the others; what it keeps from them is the worker's next load.
-        return self._costs.overlap_cost * cost if worker.window else cost
+        return (rate * load_s * 0.5 + queued) * load_s / (worker.slots * worker.slots)
 
-    def eviction(self, worker: Worker, now: float, *, forced: bool = False) -> Eviction | None:
-        """Return what to evict for a load on the worker, or None if everything that it holds is in use.
+    def eviction(self, worker: Worker, load_s: float, now: float, *, forced: bool = False) -> Eviction | None:
+        """Return what to evict for a load of `load_s` on the worker, or None if everything that it holds is in use.
 
-        The label of the least value goes: its arrival rate times its load time, less if other holders cover its demand.
-        The only holder of a label that tasks wait for keeps it unless `forced`. A worker with more slots than labels,
+        The only holder of a label that tasks wait for keeps it unless `forced`. A worker with more slots than capacity,
         whose labels may be in use all the time, can be forced to evict one in use: it waits for the label's users.
         """
         if len(worker.labels) < worker.capacity:
             return NO_EVICTION
-        costs = self._costs
         state = self._state
         scale = state.clock.scale(now)
         others = state.others(now)
@@ -129,33 +135,25 @@ class CostModel:
         if forced and worker.slots > worker.capacity:
             in_use = ()
         best: PoolLabel | None = None
-        least = regret = math.inf
+        least = math.inf
         for label in worker.labels:
             if label in in_use or label in worker.loading:
                 continue
             holders = len(label.holders)
             if label.queue_length and holders <= 1 and not forced:
                 continue
-            load_s = state.loads.mean if label.load_s is None else label.load_s
             rate = label.arrival_weight * scale
-            value = rate * load_s
+            delay_s = state.loads.mean if label.load_s is None else label.load_s
             if holders > 1:
                 run_s = state.runs.mean if label.run_s is None else label.run_s
-                if rate * run_s * others < costs.covered * (holders - 1) * worker.slots:
-                    value *= costs.spare_factor * (1.0 - self._expense(load_s, run_s, worker.window))
-            if label.queue_length:
-                value += load_s * label.queue_length
-            if value < least:
-                least = value
+                use = rate * run_s * others / ((holders - 1) * worker.slots)
+                if use < 1.0:
+                    delay_s = min(delay_s, run_s * use / (1.0 - use))
+            regret = delay_s * (rate * load_s + label.queue_length)
+            if regret < least:
+                least = regret
                 best = label
-                regret = costs.overlap_horizon_s * value if worker.window else min(load_s, costs.horizon_s * value)
-        return None if best is None else Eviction(best, regret)
-
-    def _expense(self, load_s: float, run_s: float, window: int) -> float:
-        """Return how expensive a load is beside the runs that it delays, 0 to 1: the more, the fewer copies pay."""
-        if window:
-            return self._costs.beside_expense
-        return load_s / (load_s + self._costs.half_expensive_runs * run_s) if load_s else 0.0
+        return None if best is None else Eviction(best, least)
 
     def may_load(self, worker: Worker, now: float) -> bool:
         """Return True if the worker takes a load, and other dispatchers have had their chance to run hits there."""
@@ -171,25 +169,29 @@ class CostModel:
         for worker in self._state.pool.sample(self._costs.sample):
             if label in worker.labels or not self.may_load(worker, now):
                 continue
-            cost = self.load_cost(worker, load_s, now)
+            cost = self.slot_cost(worker, load_s, now)
             if cost >= least:
                 continue
-            eviction = self.eviction(worker, now)
+            eviction = self.eviction(worker, load_s, now)
             if eviction is not None and cost + eviction.regret_s < least:
                 least = cost + eviction.regret_s
-                best = LoadPlan(label, worker, eviction.label, least if worker.window else cost)
+                best = LoadPlan(label, worker, eviction.label, eviction.regret_s if is_beside(worker) else cost)
         return best
 
 
-def _soonest_free(label: PoolLabel, now: float) -> tuple[float, int, int]:
-    """Return the time until one of the label's holders is free, the slots of all, and the window of one of them."""
+def is_beside(worker: Worker) -> bool:
+    """Return True if a load on the worker takes a place beside its slots, so that it delays no run."""
+    return worker.window > worker.assigned_loads + worker.foreign_loads
+
+
+def _soonest_free(label: PoolLabel, now: float) -> tuple[float, int]:
+    """Return the time until one of the label's holders is free, and the slots of all of them."""
     holders = label.holders
     count = len(holders)
     soonest = math.inf
-    slots = window = 0
+    slots = 0
     for worker in holders if count <= _SAMPLED_HOLDERS else islice(holders, _SAMPLED_HOLDERS):
         slots += worker.slots
-        window = worker.window
         free_at = worker.free_at if worker.room <= 0 else now
         if worker.loading:
             ready_at = worker.loading.get(label, 0.0)
@@ -199,4 +201,4 @@ def _soonest_free(label: PoolLabel, now: float) -> tuple[float, int, int]:
             soonest = free_at
     if count > _SAMPLED_HOLDERS:
         slots = slots * count // _SAMPLED_HOLDERS
-    return (soonest - now if soonest > now else 0.0), slots, window
+    return (soonest - now if soonest > now else 0.0), slots

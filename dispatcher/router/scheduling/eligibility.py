@@ -117,7 +117,8 @@ class Eligibility:
                 if now < pays_at and any(lane.accepts(holder) for holder in task.label.holders):
                     self._state.timers.set(pays_at, task)
                     continue
-                eviction = self._cost_model.eviction(worker, now, forced=True)
+                load_s = self._state.load_s(task.label)
+                eviction = self._cost_model.eviction(worker, load_s, now, forced=True)
                 return None if eviction is None else LoadPlan(task.label, worker, eviction.label, task=task)
         return None
 

@@ -80,6 +80,7 @@ class LateBindingScheduler:
             while label.queue_length:
                 tasks.append(label.pop())
             label.version += 1
+            self._state.count_waiting(label)
         self._state.waiting = 0
         tasks.sort(key=lambda task: task.arrived)
         return tasks

@@ -5,7 +5,7 @@ import math
 import msgspec
 
 from dispatcher.router.messages import Route
-from dispatcher.router.scheduling.cost import CostModel, LoadPlan
+from dispatcher.router.scheduling.cost import CostModel, LoadPlan, is_beside
 from dispatcher.router.scheduling.eligibility import Eligibility
 from dispatcher.router.state.load_candidates import LEAST_LOAD_S
 from dispatcher.router.state.state import RouterState
@@ -20,14 +20,19 @@ class Aging:
         self._policy = state.policy.aging
 
     def limit_s(self, label: PoolLabel) -> float:
-        """Return how long the label's first task may wait: in load times, and beside what labels wait at present."""
+        """Return how long the label's first task may wait: in load times, and beside what all that waits takes."""
         policy = self._policy
-        least = policy.limit_s + policy.limit_loads * self._state.load_s(label)
-        return max(least, policy.limit_typical * self._state.load_waits.mean)
+        return policy.limit_loads * self._state.load_s(label) + policy.limit_drains * self._drain_s()
 
     def is_reached(self, label: PoolLabel, now: float) -> bool:
         """Return True if the label's first task has waited that long."""
         return now - label.oldest >= self.limit_s(label)
+
+    def _drain_s(self) -> float:
+        """Return how long the pool needs to load each label that tasks wait for, and to run each waiting task, once."""
+        state = self._state
+        work_s = state.waiting_labels * state.loads.mean + state.waiting * state.runs.mean
+        return work_s / max(state.pool.slots, 1)
 
     def has_room(self) -> bool:
         """Return True if another worker may load for an aged label beside those that do."""
@@ -54,6 +59,7 @@ class Placement:
     def update_candidate(self, now: float, label: PoolLabel) -> None:
         """Enter the label among the load candidates as it is now, if a load may pay."""
         label.version += 1
+        self._state.count_waiting(label)
         if label.queue_length:
             benefit = self._cost_model.benefit(label, now)
             if benefit > -math.inf:
@@ -85,22 +91,20 @@ class Placement:
         if candidate is None:
             return None
         label, benefit = candidate.label, candidate.benefit
-        cost = self._cost_model.load_cost(worker, state.load_s(label), now)
-        if benefit < max(cost, 0.0):
-            self._wake_later(now, label, cost - benefit)
-            return None
-        eviction = self._cost_model.eviction(worker, now)
+        load_s = state.load_s(label)
+        eviction = self._cost_model.eviction(worker, load_s, now)
         if eviction is None:
             return None
-        if worker.window and benefit < eviction.regret_s + cost:
-            self._wake_later(now, label, eviction.regret_s + cost - benefit)
+        cost = eviction.regret_s if is_beside(worker) else self._cost_model.slot_cost(worker, load_s, now)
+        if benefit < cost:
+            self._wake_later(now, label, cost - benefit)
             return None
         return LoadPlan(label, worker, eviction.label)
 
     def overdue_for(self, now: float, worker: Worker) -> LoadPlan | None:
         """Return the load of a label that reached its age limit, which goes before hits."""
         state = self._state
-        limit_s = state.policy.aging.limit_s
+        limit_s = state.policy.aging.limit_loads * LEAST_LOAD_S
         if self._eligibility.count:
             plan = self._eligibility.next_load(now, worker, arrived_before=now - limit_s)
             if plan is not None:
@@ -113,7 +117,7 @@ class Placement:
         if self._cost_model.is_served(label, now):
             state.candidates.skip_oldest(label)
             return None
-        eviction = self._cost_model.eviction(worker, now, forced=True)
+        eviction = self._cost_model.eviction(worker, state.load_s(label), now, forced=True)
         return None if eviction is None else LoadPlan(label, worker, eviction.label, by_aging=True)
 
     def start(self, now: float, plan: LoadPlan) -> None:
@@ -134,8 +138,6 @@ class Placement:
         if plan.by_aging:
             assignment.by_aging = True
             state.aging_loads += 1
-        elif route is Route.LOAD:
-            state.load_waits.observe(now - task.arrived)
         self.update_candidate(now, label)
         if evicted is not None and evicted.queue_length:
             self.update_candidate(now, evicted)

@@ -5,6 +5,9 @@ from typing import Final
 
 _REBASE_AT: Final = 40.0
 
+_LARGEST_EXPONENT: Final = 700.0
+"""Just below the largest one of a float: six hours without an arrival, after which every rate is as good as zero."""
+
 _SHARE_STEPS: Final = 4000
 """Steps of revisions remembered: those of 2,000 tasks. A share of 1/4 of 2,000 has a relative error of
 sqrt(0.75 / (0.25 * 2000)), about 4 %."""
@@ -37,7 +40,7 @@ class DecayClock:
 
     def _advance(self, now: float) -> None:
         self._at = now
-        self._weight = math.exp((now - self._origin) / self._tau)
+        self._weight = math.exp(min((now - self._origin) / self._tau, _LARGEST_EXPONENT))
         least = self._weight * -math.expm1(-self._floor / self._tau)
         self._scale = 1.0 / (self._tau * max(self._weight - self._start, least))
 

@@ -67,6 +67,7 @@ class Label(Generic[Holder]):
         "aging_entry",
         "arrival_sum",
         "arrival_weight",
+        "counted",
         "free_holders",
         "holders",
         "load_s",
@@ -84,6 +85,8 @@ class Label(Generic[Holder]):
         self.queue: deque[Pending[Holder]] = deque()
         self.queue_length = 0
         self.arrival_sum = 0.0
+        # Whether RouterState counts it among the labels that tasks wait for.
+        self.counted = False
         self.oldest = math.inf
         self.holders: dict[Holder, None] = {}
         # Holders that had a free slot when last seen: the search for one checks them, and drops those that are busy.

@@ -49,7 +49,8 @@ class LoadCandidates:
             heappush(heap, entry)
         self._entries += 1
         arrived = label.oldest
-        if label.aging_entry != arrived:
+        # Only labels without a holder can starve: the others' tasks are hits, the oldest first.
+        if label.aging_entry != arrived and not label.holders:
             label.aging_entry = arrived
             heappush(self._by_age, (arrived, self._sequence, label))
         if self._entries > self._compact_at:

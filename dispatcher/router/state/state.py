@@ -21,8 +21,8 @@ class RouterState:
     """State of one router.
 
     `tasks` are those without an answer, by task id; `assigned` the assignments without one, by assignment id. `waiting`
-    counts the queued tasks, `aging_loads` the loads under way that went before hits. Other dispatchers are assumed to
-    use the pool until `others_until`.
+    counts the queued tasks, `waiting_labels` the labels that they wait for, `aging_loads` the loads under way that went
+    before hits. Other dispatchers are assumed to use the pool until `others_until`.
     """
 
     def __init__(self, policy: RouterPolicy, rng: random.Random, now: float) -> None:
@@ -36,12 +36,11 @@ class RouterState:
         self.clock = DecayClock(now, estimates.rate_tau_s, estimates.rate_floor_s)
         self.loads = MeanDuration(estimates.prior_load_s, estimates.load_alpha)
         self.runs = MeanDuration(estimates.prior_run_s, estimates.run_alpha)
-        # How long labels waited for their loads, those loaded by aging left out.
-        self.load_waits = MeanDuration(0.0, estimates.run_alpha)
         self.share = TrafficShare()
         self.tasks: dict[str, PoolTask] = {}
         self.assigned: dict[int, Assignment] = {}
         self.waiting = 0
+        self.waiting_labels = 0
         self.aging_loads = 0
         self.others_until = now
         self._commands: list[Command[Any]] = []
@@ -160,6 +159,13 @@ class RouterState:
                 worker.assigned_loads -= 1
             worker.recount()
         return assignment
+
+    def count_waiting(self, label: PoolLabel) -> None:
+        """Count the label among those that tasks wait for, or no longer, after its queue has changed."""
+        is_waiting = label.queue_length > 0
+        if is_waiting is not label.counted:
+            label.counted = is_waiting
+            self.waiting_labels += 1 if is_waiting else -1
 
     # ── who holds what ──
 

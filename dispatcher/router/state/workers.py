@@ -143,7 +143,7 @@ class Worker:
         loads = self.foreign_loads + self.assigned_loads
         taken_ahead = left + self.window
         self.room = min(left + loads, taken_ahead)
-        self.load_room = min(self.window - loads, taken_ahead)
+        self.load_room = taken_ahead
 
     def count_assignment(self) -> None:
         """Update `room` and `load_room` after one assignment more; cheaper than `recount` where there is no window."""

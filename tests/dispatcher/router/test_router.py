@@ -336,7 +336,7 @@ def test_a_view_older_than_the_last_is_ignored():
 
 
 def test_a_label_that_waits_beyond_the_age_limit_goes_before_hits():
-    made = router(worker("w", "hot", capacity=1), aging=Aging(limit_s=1.0, limit_loads=0.0))
+    made = router(worker("w", "hot", capacity=1), aging=Aging(limit_loads=1.0, limit_drains=0.0))
     made.submit(0.0, task("0", "hot"))
     made.submit(0.0, task("rare", "rare"))
     assignment_id, now = 1, 0.0
@@ -352,7 +352,7 @@ def test_a_label_that_waits_beyond_the_age_limit_goes_before_hits():
 
 
 def test_a_label_that_is_always_in_use_on_a_worker_with_more_slots_than_labels_makes_room_at_the_age_limit():
-    made = router(worker("w", "hot", capacity=1, slots=2), aging=Aging(limit_s=1.0, limit_loads=0.0))
+    made = router(worker("w", "hot", capacity=1, slots=2), aging=Aging(limit_loads=1.0, limit_drains=0.0))
     for number in range(3):
         made.submit(0.0, task(str(number), "hot"))
     made.submit(0.0, task("rare", "rare"))

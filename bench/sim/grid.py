@@ -1,0 +1,193 @@
+"""A grid over pools and traffic of all kinds, to find where a simple rule beats the router.
+
+The dimensions are those that decide which rule is best. A cell has one value of each. Cells are drawn so that each
+value of a dimension occurs equally often; every draw is the same, and the coarse grid is the start of the full one.
+"""
+
+import math
+import random
+import statistics
+from collections.abc import Callable, Iterator
+from multiprocessing import get_context
+from typing import TypeVar
+
+import msgspec
+
+from bench.popularity import zipf
+from bench.sim.engine import Simulation
+from bench.sim.policies import POLICIES
+from bench.sim.report import quantile
+from bench.sim.workload import INFER_S, INFER_SIGMA, Request, Workload
+
+T = TypeVar("T")
+
+COARSE, FULL = 24, 168
+SIMPLE = ("now", "window 0", "reference", "random", "smart")
+"""Rules that the router is compared with. `window 0` is the router itself on workers without a window."""
+MEAN_BAR, P99_BAR = 1.02, 1.10
+LEAST_REQUESTS, MOST_REQUESTS = 2500, 12_000
+LOADS_COVERED = 20
+"""Requests of a cell arrive for as many load times, within these bounds."""
+BURST, CALM = 3.0, 7 / 9
+"""Rate within a burst, a tenth of the time, and outside, in means."""
+
+
+class Cell(msgspec.Struct, frozen=True, kw_only=True):
+    """One cell.
+
+    `use` is the share of the workers' time that runs alone take, `load_runs` a load time in mean run times, `spread`
+    the number of labels over the number that fit into the pool.
+    """
+
+    use: float
+    load_runs: float
+    spread: float
+    workers: int
+    capacity: int
+    closed: bool
+    exponent: float
+    traffic: str
+    beside: bool
+
+    def text(self) -> str:
+        """Return the cell in a line."""
+        return (
+            f"{self.workers}×{self.capacity} use {self.use:g} load {self.load_runs:g} runs labels {self.spread:g}× "
+            f"{'closed' if self.closed else 'open'} {'zipf' if self.exponent else 'equal'} {self.traffic}"
+            f"{' beside' if self.beside else ''}"
+        )
+
+
+class CellResult(msgspec.Struct, frozen=True, kw_only=True):
+    """Mean and p99 of each policy in a cell, seconds, and the loads that it took."""
+
+    cell: Cell
+    mean_s: dict[str, float]
+    p99_s: dict[str, float]
+    loads: dict[str, int]
+
+    @property
+    def mean_ratio(self) -> float:
+        """The router's mean over that of the best simple rule."""
+        return self.mean_s["labelbus"] / min(self.mean_s[rule] for rule in SIMPLE)
+
+    @property
+    def p99_ratio(self) -> float:
+        """The router's p99 over that of the best simple rule (which may be another one)."""
+        return self.p99_s["labelbus"] / min(self.p99_s[rule] for rule in SIMPLE)
+
+    @property
+    def is_met(self) -> bool:
+        """True if no simple rule is better by more than the bars allow."""
+        return self.mean_ratio <= MEAN_BAR and self.p99_ratio <= P99_BAR
+
+
+def cells(count: int, seed: int = 1) -> list[Cell]:
+    """Return the first cells of the grid."""
+    rng = random.Random(seed)
+    use = _column(rng, (0.01, 0.1, 0.3, 0.5, 0.7, 0.85, 0.95))
+    load_runs = _column(rng, (1, 7, 50, 500))
+    spread = _column(rng, (0.5, 1.25, 2, 10))
+    pool = _column(rng, ((1, 4), (2, 2), (4, 4), (16, 8), (64, 8)))
+    closed = _column(rng, (False, True))
+    exponent = _column(rng, (0.0, 1.0))
+    traffic = _column(rng, ("steady", "shifting", "bursting"))
+    beside = _column(rng, (False, True))
+    made = []
+    for _ in range(count):
+        workers, capacity = next(pool)
+        made.append(
+            Cell(
+                use=next(use),
+                load_runs=next(load_runs),
+                spread=next(spread),
+                workers=workers,
+                capacity=capacity,
+                closed=next(closed),
+                exponent=next(exponent),
+                traffic=next(traffic),
+                beside=next(beside),
+            )
+        )
+    return made
+
+
+def _column(rng: random.Random, values: tuple[T, ...]) -> Iterator[T]:
+    """Yield the values for ever, each equally often, in rounds of a random order."""
+    own = random.Random(rng.random())
+    while True:
+        yield from own.sample(values, len(values))
+
+
+def workload_of(cell: Cell, seed: int) -> Workload:
+    """Return the cell's workload: Poisson arrivals, or two producers a worker that wait for each answer."""
+    rng = random.Random(seed)
+    labels = max(2, round(cell.workers * cell.capacity * cell.spread))
+    load_s = INFER_S * cell.load_runs
+    rate = cell.use * cell.workers / INFER_S
+    count = int(min(max(rate * LOADS_COVERED * load_s, LEAST_REQUESTS), MOST_REQUESTS))
+    span_s = count / rate
+    names = [f"label-{number}" for number in range(labels)]
+    order = list(names)
+    producers = 2 * cell.workers if cell.closed else 0
+    think_s = max(2 * INFER_S / cell.use - INFER_S, 0.0)
+    shifts = 0
+    now = 0.0
+    made = []
+    for rank in rng.choices(range(labels), zipf(labels, cell.exponent), k=count):
+        bursting = cell.traffic == "bursting"
+        pace = (BURST if now % (span_s / 20) < span_s / 200 else CALM) if bursting else 1.0
+        now += rng.expovariate(rate * pace)
+        while cell.traffic == "shifting" and now > (shifts + 1) * span_s / 6:
+            shifts += 1
+            rng.shuffle(order)
+        run_s = rng.lognormvariate(math.log(INFER_S) - INFER_SIGMA**2 / 2, INFER_SIGMA)
+        arrives = max(0.0, rng.gauss(think_s, 0.4 * think_s)) / pace if cell.closed else now
+        made.append(Request(arrives, order[rank], run_s, load_s))
+    return Workload(
+        name=cell.text(),
+        workers=cell.workers,
+        capacity=cell.capacity,
+        requests=made,
+        producers=producers,
+        warm=tuple(names[: cell.workers * cell.capacity]),
+        labels=labels,
+        window=1 if cell.beside else 0,
+        overlap=cell.beside,
+    )
+
+
+def measure(cell: Cell, seed: int = 1) -> CellResult:
+    """Play the cell under the router and under each simple rule, on the same draw."""
+    workload = workload_of(cell, seed)
+    plain = msgspec.structs.replace(workload, window=0, overlap=False)
+    mean_s, p99_s, loads = {}, {}, {}
+    for policy in ("labelbus", *SIMPLE):
+        made = POLICIES["labelbus" if policy == "window 0" else policy](seed)
+        run = Simulation(plain if policy == "window 0" else workload, [made], seed=seed).play()
+        ordered = sorted(run.completion)
+        mean_s[policy] = statistics.fmean(ordered)
+        p99_s[policy] = quantile(ordered, 0.99)
+        loads[policy] = run.misses
+    return CellResult(cell=cell, mean_s=mean_s, p99_s=p99_s, loads=loads)
+
+
+def measure_all(chosen: list[Cell], *, processes: int, done: Callable[[], None]) -> list[CellResult]:
+    """Measure the cells in so many processes; `done` is called after each."""
+    results = []
+    with get_context("spawn").Pool(processes) as pool:
+        for result in pool.imap(measure, chosen):
+            results.append(result)
+            done()
+    return results
+
+
+def summary(results: list[CellResult]) -> str:
+    """Return how the router compares over all cells, in a sentence."""
+    mean = statistics.geometric_mean([result.mean_ratio for result in results])
+    p99 = statistics.geometric_mean([result.p99_ratio for result in results])
+    met = sum(result.is_met for result in results)
+    return (
+        f"{met} of {len(results)} cells met (mean ≤ {MEAN_BAR:g} ×, p99 ≤ {P99_BAR:.2f} × the best simple rule); "
+        f"geometric means {mean:.3f} × and {p99:.3f} ×"
+    )

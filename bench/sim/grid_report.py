@@ -1,0 +1,62 @@
+"""The results of the grid: a table of the cells that are not met, and heat maps of mean and p99."""
+
+import statistics
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from rich.table import Table
+
+from bench.sim.grid import MEAN_BAR, P99_BAR, SIMPLE, CellResult
+
+SHADES = (0.5, 2.0)
+"""Ratios at the ends of the colour scale."""
+
+
+def worst(results: list[CellResult], at_most: int = 20) -> Table:
+    """Return a table of the cells in which a simple rule is better than the bars allow, the worst first."""
+    missed = sorted(
+        (result for result in results if not result.is_met),
+        key=lambda result: -max(result.mean_ratio / MEAN_BAR, result.p99_ratio / P99_BAR),
+    )
+    made = Table(title=f"Cells in which a simple rule is better: {len(missed)} of {len(results)}")
+    for column in ("cell", "mean, s", "÷ best", "best rule", "p99, s", "÷ best", "best rule", "loads"):
+        made.add_column(column, justify="left" if column in ("cell", "best rule") else "right")
+    for result in missed[:at_most]:
+        made.add_row(
+            result.cell.text(),
+            f"{result.mean_s['labelbus']:.4g}",
+            f"{result.mean_ratio:.2f}",
+            min(SIMPLE, key=lambda rule: result.mean_s[rule]),
+            f"{result.p99_s['labelbus']:.4g}",
+            f"{result.p99_ratio:.2f}",
+            min(SIMPLE, key=lambda rule: result.p99_s[rule]),
+            f"{result.loads['labelbus']:,}",
+        )
+    return made
+
+
+def heat_map(results: list[CellResult], file: Path) -> None:
+    """Write an SVG: the geometric mean of the ratios by use and by load time, for mean and p99."""
+    mpl.rcParams["svg.hashsalt"] = "labelbus"
+    uses = sorted({result.cell.use for result in results})
+    loads = sorted({result.cell.load_runs for result in results})
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    for axes, name in zip(figure.subplots(1, 2), ("mean", "p99"), strict=True):
+        grid = [[_ratio(results, use, load, name) for use in uses] for load in loads]
+        image = axes.imshow(grid, cmap="RdYlGn_r", norm=LogNorm(*SHADES), aspect="auto", origin="lower")
+        for row, values in enumerate(grid):
+            for column, value in enumerate(values):
+                axes.text(column, row, f"{value:.2f}" if value == value else "", ha="center", va="center", fontsize=8)
+        axes.set_xticks(range(len(uses)), [f"{use:g}" for use in uses])
+        axes.set_yticks(range(len(loads)), [f"{load:g}" for load in loads])
+        axes.set(title=f"{name} ÷ best simple rule", xlabel="use by runs alone", ylabel="load ÷ run")
+    figure.colorbar(image, ax=figure.axes)
+    figure.savefig(file, metadata={"Date": None})
+
+
+def _ratio(results: list[CellResult], use: float, load: float, name: str) -> float:
+    chosen = [result for result in results if (result.cell.use, result.cell.load_runs) == (use, load)]
+    ratios = [result.mean_ratio if name == "mean" else result.p99_ratio for result in chosen]
+    return statistics.geometric_mean(ratios) if ratios else float("nan")
