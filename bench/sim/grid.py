@@ -35,13 +35,13 @@ BURST, CALM = 3.0, 7 / 9
 class Cell(msgspec.Struct, frozen=True, kw_only=True):
     """One cell.
 
-    `use` is the share of the workers' time that runs alone take, `load_runs` a load time in mean run times, `spread`
+    `use` is the share of the workers' time that runs alone take, `load_runs` a load time in mean run times, `labels_per_room`
     the number of labels over the number that fit into the pool.
     """
 
     use: float
     load_runs: float
-    spread: float
+    labels_per_room: float
     workers: int
     capacity: int
     closed: bool
@@ -52,7 +52,7 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     def text(self) -> str:
         """Return the cell in a line."""
         return (
-            f"{self.workers}×{self.capacity} use {self.use:g} load {self.load_runs:g} runs labels {self.spread:g}× "
+            f"{self.workers}×{self.capacity} use {self.use:g} load {self.load_runs:g} runs labels {self.labels_per_room:g}× "
             f"{'closed' if self.closed else 'open'} {'zipf' if self.exponent else 'equal'} {self.traffic}"
             f"{' beside' if self.beside else ''}"
         )
@@ -87,7 +87,7 @@ def cells(count: int, seed: int = 1) -> list[Cell]:
     rng = random.Random(seed)
     use = _column(rng, (0.01, 0.1, 0.3, 0.5, 0.7, 0.85, 0.95))
     load_runs = _column(rng, (1, 7, 50, 500))
-    spread = _column(rng, (0.5, 1.25, 2, 10))
+    labels_per_room = _column(rng, (0.5, 1.25, 2, 10))
     pool = _column(rng, ((1, 4), (2, 2), (4, 4), (16, 8), (64, 8)))
     closed = _column(rng, (False, True))
     exponent = _column(rng, (0.0, 1.0))
@@ -100,7 +100,7 @@ def cells(count: int, seed: int = 1) -> list[Cell]:
             Cell(
                 use=next(use),
                 load_runs=next(load_runs),
-                spread=next(spread),
+                labels_per_room=next(labels_per_room),
                 workers=workers,
                 capacity=capacity,
                 closed=next(closed),
@@ -122,7 +122,7 @@ def _column(rng: random.Random, values: tuple[T, ...]) -> Iterator[T]:
 def workload_of(cell: Cell, seed: int) -> Workload:
     """Return the cell's workload: Poisson arrivals, or two producers a worker that wait for each answer."""
     rng = random.Random(seed)
-    labels = max(2, round(cell.workers * cell.capacity * cell.spread))
+    labels = max(2, round(cell.workers * cell.capacity * cell.labels_per_room))
     load_s = INFER_S * cell.load_runs
     rate = cell.use * cell.workers / INFER_S
     count = int(min(max(rate * LOADS_COVERED * load_s, LEAST_REQUESTS), MOST_REQUESTS))
