@@ -35,8 +35,8 @@ BURST, CALM = 3.0, 7 / 9
 class Cell(msgspec.Struct, frozen=True, kw_only=True):
     """One cell.
 
-    `use` is the share of the workers' time that runs alone take, `load_runs` a load time in mean run times, `labels_per_room`
-    the number of labels over the number that fit into the pool.
+    `use` is the share of the workers' time that runs alone take, `load_runs` a load time in mean run times,
+    `labels_per_room` the number of labels over the number that fit into the pool.
     """
 
     use: float
@@ -52,7 +52,8 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     def text(self) -> str:
         """Return the cell in a line."""
         return (
-            f"{self.workers}×{self.capacity} use {self.use:g} load {self.load_runs:g} runs labels {self.labels_per_room:g}× "
+            f"{self.workers}×{self.capacity} use {self.use:g} load {self.load_runs:g} runs "
+            f"labels {self.labels_per_room:g}× "
             f"{'closed' if self.closed else 'open'} {'zipf' if self.exponent else 'equal'} {self.traffic}"
             f"{' beside' if self.beside else ''}"
         )
