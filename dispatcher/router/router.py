@@ -7,7 +7,7 @@ from typing import Generic
 from bus.errors import ConflictError
 from dispatcher.router.lifecycle.learning import infer_labels, learn
 from dispatcher.router.lifecycle.quarantine import Quarantine
-from dispatcher.router.lifecycle.retry import RunAgain, after_failure
+from dispatcher.router.lifecycle.retry import PASS_ON, RunAgain, after_failure
 from dispatcher.router.lifecycle.tasks import TaskLifecycle
 from dispatcher.router.lifecycle.workers import WorkerLifecycle
 from dispatcher.router.messages import Carried, Command, Finished, Outcome, TaskSpec, WorkerUse, WorkerView
@@ -72,7 +72,7 @@ class Router(Generic[Carried]):
         lost: list[PoolLabel] = []
         if outcome.ok:
             learn(state, assignment, outcome)
-            if worker is not None:
+            if worker is not None and (worker.pause_s or worker.retry_delay_s):
                 self._workers.succeeded(worker)
         elif outcome.retryable and worker is not None:
             self._workers.failed(now, worker)
@@ -89,7 +89,7 @@ class Router(Generic[Carried]):
         return Finished(
             commands=state.take_commands(),
             assignment=assignment.command,
-            requeued=isinstance(decision, RunAgain),
+            requeued=decision is not None and decision is not PASS_ON,
             cancelled=task.cancelled,
         )
 

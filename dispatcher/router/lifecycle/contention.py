@@ -16,10 +16,6 @@ class Contention:
         self._state = state
         self._policy = state.policy.contention
 
-    def is_present(self, now: float) -> bool:
-        """Return True while other dispatchers are assumed to use the pool."""
-        return now < self._state.others_until
-
     def observe(self, worker: Worker, view: WorkerView) -> None:
         """Take in how many tasks of others the worker runs by its view. Room is to be counted again after it."""
         if view.running is None:

@@ -17,10 +17,9 @@ class Health:
 
     def answered(self, worker: Worker) -> None:
         """Count a result of whatever kind: the worker does not refuse everything."""
-        if worker.false_bounces or worker.broken:
-            worker.false_bounces = 0
-            worker.broken = False
-            worker.broken_pause_s = 0.0
+        worker.false_bounces = 0
+        worker.broken = False
+        worker.broken_pause_s = 0.0
 
     def succeeded(self, worker: Worker) -> None:
         """Count a task that went well: the next pause is a short one again."""

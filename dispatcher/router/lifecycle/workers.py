@@ -63,7 +63,7 @@ class WorkerLifecycle:
 
     def answered(self, now: float, worker: Worker | None, view: WorkerView | None) -> None:
         """Take in the view that came with a result, and use the slot that is free again."""
-        if worker is not None:
+        if worker is not None and (worker.false_bounces or worker.broken):
             self._health.answered(worker)
         if worker is None:
             if view is not None:
@@ -227,14 +227,14 @@ class WorkerLifecycle:
             if worker.foreign and worker.usable:
                 contention.full(now, worker)
             return
-        if contention.is_present(now):
+        if now < self._state.others_until:
             if contention.is_slice_over(now, worker):
                 contention.yield_slice(now, worker)
                 return
             if is_news:
                 contention.delay_loads(now, worker)
         scheduler.serve(now, worker)
-        if worker.load_room > 0:
+        if worker.load_room > 0 and worker.load_not_before > now:
             contention.wake_for_load(now, worker)
         if worker.room > 0:
             contention.begin_slice(now, worker)
