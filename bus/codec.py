@@ -243,9 +243,9 @@ def _fill(message: pb.WorkerState, state: WorkerState) -> None:
     message.capacity = state.capacity
     message.window = state.window
     message.draining = state.draining
-    if state.owed is not None:
-        message.owed.tokens.extend(state.owed)
-        message.owed.SetInParent()
+    if state.outstanding is not None:
+        message.outstanding.tokens.extend(state.outstanding)
+        message.outstanding.SetInParent()
 
 
 def _state_from_pb(message: pb.WorkerState) -> WorkerState:
@@ -260,7 +260,7 @@ def _state_from_pb(message: pb.WorkerState) -> WorkerState:
         capacity=message.capacity,
         window=message.window,
         draining=message.draining,
-        owed=tuple(message.owed.tokens) if message.HasField("owed") else None,
+        outstanding=tuple(message.outstanding.tokens) if message.HasField("outstanding") else None,
     )
 
 

@@ -37,7 +37,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
     """The labels and the load of a worker, as of `revision` of the process that began at `epoch_ms`.
 
-    `owed` is present only in the answer to a ping: the reply tokens of the asker's tasks that the worker has.
+    `outstanding` is present only in the answer to a ping: the reply tokens of the asker's tasks that the worker has.
     """
 
     worker_id: str
@@ -50,7 +50,7 @@ class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
     window: int = 0
     capacity: int = 1
     draining: bool = False
-    owed: tuple[str, ...] | None = None
+    outstanding: tuple[str, ...] | None = None
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):

@@ -138,7 +138,7 @@ class Inbox:
         state = self._decode_state(msg)
         if state is None:
             return None
-        held = None if state.owed is None else self._replies.assignment_ids(state.owed)
+        held = None if state.outstanding is None else self._replies.assignment_ids(state.outstanding)
         return PingAnswered(pinged_at, state, held)
 
     def _decode_state(self, msg: Msg) -> WorkerState | None:

@@ -33,7 +33,7 @@ class TasksInFlight:
         if not self._replies:
             self._idle.set()
 
-    def owed_to(self, sender: str) -> tuple[str, ...]:
+    def outstanding_for(self, sender: str) -> tuple[str, ...]:
         """Return the last tokens of the reply subjects of this sender's tasks."""
         return tuple(reply.token for reply in self._replies.values() if reply.sender == sender)
 

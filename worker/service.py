@@ -160,8 +160,8 @@ class WorkerService:
             self._ignore(msg, exc)
 
     async def _on_ping(self, msg: Msg) -> None:
-        owed = self._in_flight.owed_to(reply_address(msg.reply).sender)
-        await self._answer(msg, encode_state(msgspec.structs.replace(self._reporter.state(), owed=owed)))
+        outstanding = self._in_flight.outstanding_for(reply_address(msg.reply).sender)
+        await self._answer(msg, encode_state(msgspec.structs.replace(self._reporter.state(), outstanding=outstanding)))
 
     async def _on_task(self, msg: Msg) -> None:
         try:
@@ -191,7 +191,7 @@ class WorkerService:
                 self._release()
             await self._answer(msg, self._payload(result))
         finally:
-            self._in_flight.end()  # not before: a task that is neither owed nor answered counts as lost
+            self._in_flight.end()  # not before: a task that is neither outstanding nor answered counts as lost
 
     def _release(self) -> None:
         was_full = self._admission.is_full

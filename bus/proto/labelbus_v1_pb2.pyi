@@ -75,7 +75,7 @@ class Result(_message.Message):
     def __init__(self, task_id: _Optional[str] = ..., worker_id: _Optional[str] = ..., status: _Optional[_Union[Status, str]] = ..., output: _Optional[bytes] = ..., error_code: _Optional[str] = ..., error_message: _Optional[str] = ..., label_hit: _Optional[bool] = ..., queue_ms: _Optional[float] = ..., load_ms: _Optional[float] = ..., run_ms: _Optional[float] = ..., evicted_label: _Optional[str] = ..., state: _Optional[_Union[WorkerState, _Mapping]] = ..., attempt: _Optional[int] = ...) -> None: ...
 
 class WorkerState(_message.Message):
-    __slots__ = ("worker_id", "epoch_ms", "revision", "labels", "loading", "running", "slots", "capacity", "draining", "owed", "window")
+    __slots__ = ("worker_id", "epoch_ms", "revision", "labels", "loading", "running", "slots", "capacity", "draining", "outstanding", "window")
     WORKER_ID_FIELD_NUMBER: _ClassVar[int]
     EPOCH_MS_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
@@ -85,7 +85,7 @@ class WorkerState(_message.Message):
     SLOTS_FIELD_NUMBER: _ClassVar[int]
     CAPACITY_FIELD_NUMBER: _ClassVar[int]
     DRAINING_FIELD_NUMBER: _ClassVar[int]
-    OWED_FIELD_NUMBER: _ClassVar[int]
+    OUTSTANDING_FIELD_NUMBER: _ClassVar[int]
     WINDOW_FIELD_NUMBER: _ClassVar[int]
     worker_id: str
     epoch_ms: int
@@ -96,11 +96,11 @@ class WorkerState(_message.Message):
     slots: int
     capacity: int
     draining: bool
-    owed: Owed
+    outstanding: Outstanding
     window: int
-    def __init__(self, worker_id: _Optional[str] = ..., epoch_ms: _Optional[int] = ..., revision: _Optional[int] = ..., labels: _Optional[_Iterable[str]] = ..., loading: _Optional[_Iterable[str]] = ..., running: _Optional[int] = ..., slots: _Optional[int] = ..., capacity: _Optional[int] = ..., draining: _Optional[bool] = ..., owed: _Optional[_Union[Owed, _Mapping]] = ..., window: _Optional[int] = ...) -> None: ...
+    def __init__(self, worker_id: _Optional[str] = ..., epoch_ms: _Optional[int] = ..., revision: _Optional[int] = ..., labels: _Optional[_Iterable[str]] = ..., loading: _Optional[_Iterable[str]] = ..., running: _Optional[int] = ..., slots: _Optional[int] = ..., capacity: _Optional[int] = ..., draining: _Optional[bool] = ..., outstanding: _Optional[_Union[Outstanding, _Mapping]] = ..., window: _Optional[int] = ...) -> None: ...
 
-class Owed(_message.Message):
+class Outstanding(_message.Message):
     __slots__ = ("tokens",)
     TOKENS_FIELD_NUMBER: _ClassVar[int]
     tokens: _containers.RepeatedScalarFieldContainer[str]

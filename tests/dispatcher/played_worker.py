@@ -60,4 +60,4 @@ class PlayedWorker:
         await self._bus.publish(msg.reply, self._answer(task))
 
     async def _on_ping(self, msg: Msg) -> None:
-        await self._bus.publish(msg.reply, encode_state(self.state(owed=())))
+        await self._bus.publish(msg.reply, encode_state(self.state(outstanding=())))

@@ -80,7 +80,7 @@ async def test_no_component_dies_of_a_message(pool):
         "lb.ping.w1": b"ping",
         "lb.state.ghost": encode_state(GHOST),
         "lb.reply.d1.1": encode_result(RESULT),
-        "lb.reply.d1.p-1-ghost": encode_state(msgspec.structs.replace(GHOST, owed=("1", "x"))),
+        "lb.reply.d1.p-1-ghost": encode_state(msgspec.structs.replace(GHOST, outstanding=("1", "x"))),
         "lb.event.convert.acme--a": encode_progress(PROGRESS),
         "lb.log.worker.ghost": encode_records([RECORD, RECORD]),
         "$KV.labels.worker.ghost": encode_entry(ENTRY),

@@ -62,7 +62,7 @@ async def test_whatever_leaves_a_handler_is_the_answer_of_its_task_and_costs_no_
         assert len(result.error_message) <= 4_000
         assert result.state is not None
         assert result.state.running == 0
-    assert (await worker.ping()).owed == ()
+    assert (await worker.ping()).outstanding == ()
     assert (await worker.send()).status is Status.OK
     assert (await worker.send(label="b")).evicted_label == "a", "nobody is thought to use the label"
     await poll(worker.members)

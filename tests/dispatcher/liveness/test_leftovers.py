@@ -48,7 +48,7 @@ async def test_a_worker_that_is_there_stays_whoever_wrote_its_entry(pool):
     heard = asyncio.Event()
 
     async def ping(msg):
-        await pool.bus.publish(msg.reply, encode_state(WorkerState(worker_id="strange", owed=())))
+        await pool.bus.publish(msg.reply, encode_state(WorkerState(worker_id="strange", outstanding=())))
         heard.set()
 
     await pool.bus.subscribe(pool.bus.subjects.ping("strange"), ping)
