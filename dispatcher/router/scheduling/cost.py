@@ -81,7 +81,9 @@ class CostModel:
         load_s = state.loads.mean if label.load_s is None else label.load_s
         if not label.holders:
             return count * (now + load_s) - label.arrival_sum
-        run_s = max(state.runs.mean if label.run_s is None else label.run_s, _LEAST_RUN_S)
+        run_s = state.runs.mean if label.run_s is None else label.run_s
+        if run_s < _LEAST_RUN_S:
+            run_s = _LEAST_RUN_S
         soonest, slots = _soonest_free(label, now)
         # Other dispatchers' queues for the same holders are invisible; assume they are proportional to ours.
         others = state.share.others if now < state.others_until else 1.0
@@ -92,11 +94,15 @@ class CostModel:
             if surge > rate:
                 rate = surge
         service = slots / run_s
-        left = count * others + rate * load_s - service * max(load_s - soonest, 0.0)
+        left = count * others + rate * load_s
+        if load_s > soonest:
+            left -= service * (load_s - soonest)
         if left <= 0.0:
             return _EMPTY
         # A rate is known over its time constant: no queue is expected to last longer.
-        surplus = max(service - rate, left / self._horizon_s)
+        surplus = service - rate
+        if surplus < left / self._horizon_s:
+            surplus = left / self._horizon_s
         more = service / len(label.holders)
         return left * left * 0.5 * (1.0 / surplus - 1.0 / (surplus + more)) / others
 

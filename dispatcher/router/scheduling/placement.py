@@ -21,18 +21,17 @@ class Aging:
 
     def limit_s(self, label: PoolLabel) -> float:
         """Return how long the label's first task may wait: in load times, and beside what all that waits takes."""
-        policy = self._policy
-        return policy.limit_loads * self._state.load_s(label) + policy.limit_drains * self._drain_s()
+        return self._policy.limit_loads * self._state.load_s(label) + self.least_s()
 
     def is_reached(self, label: PoolLabel, now: float) -> bool:
         """Return True if the label's first task has waited that long."""
         return now - label.oldest >= self.limit_s(label)
 
-    def _drain_s(self) -> float:
-        """Return how long the pool needs to load each label that tasks wait for, and to run each waiting task, once."""
+    def least_s(self) -> float:
+        """Return how long any label may wait: some times what the pool needs to load and run all that waits once."""
         state = self._state
         work_s = state.waiting_labels * state.loads.mean + state.waiting * state.runs.mean
-        return work_s / max(state.pool.slots, 1)
+        return self._policy.limit_drains * work_s / (state.pool.slots or 1)
 
     def has_room(self) -> bool:
         """Return True if another worker may load for an aged label beside those that do."""
@@ -59,7 +58,8 @@ class Placement:
     def update_candidate(self, now: float, label: PoolLabel) -> None:
         """Enter the label among the load candidates as it is now, if a load may pay."""
         label.version += 1
-        self._state.count_waiting(label)
+        if (label.queue_length > 0) is not label.counted:
+            self._state.count_waiting(label)
         if label.queue_length:
             benefit = self._cost_model.benefit(label, now)
             if benefit > -math.inf:
@@ -104,7 +104,7 @@ class Placement:
     def overdue_for(self, now: float, worker: Worker) -> LoadPlan | None:
         """Return the load of a label that reached its age limit, which goes before hits."""
         state = self._state
-        limit_s = state.policy.aging.limit_loads * LEAST_LOAD_S
+        limit_s = self._aging.least_s()
         if self._eligibility.count:
             plan = self._eligibility.next_load(now, worker, arrived_before=now - limit_s)
             if plan is not None:

@@ -163,9 +163,8 @@ class RouterState:
     def count_waiting(self, label: PoolLabel) -> None:
         """Count the label among those that tasks wait for, or no longer, after its queue has changed."""
         is_waiting = label.queue_length > 0
-        if is_waiting is not label.counted:
-            label.counted = is_waiting
-            self.waiting_labels += 1 if is_waiting else -1
+        self.waiting_labels += is_waiting - label.counted
+        label.counted = is_waiting
 
     # ── who holds what ──
 
