@@ -111,9 +111,7 @@ class CostModel:
         return self.benefit(label, now) == _EMPTY
 
     def slot_cost(self, worker: Worker, load_s: float, now: float) -> float:
-        """Return what a load of `load_s` costs the tasks for what the worker holds; 0 if it takes no slot."""
-        if is_beside(worker):
-            return 0.0
+        """Return what a load of `load_s` in a slot costs the tasks for what the worker holds."""
         demand = 0.0
         queued = 0.0
         for label in worker.labels:
@@ -175,13 +173,14 @@ class CostModel:
         for worker in self._state.pool.sample(self._costs.sample):
             if label in worker.labels or not self.may_load(worker, now):
                 continue
-            cost = self.slot_cost(worker, load_s, now)
+            beside = is_beside(worker)
+            cost = 0.0 if beside else self.slot_cost(worker, load_s, now)
             if cost >= least:
                 continue
             eviction = self.eviction(worker, load_s, now)
             if eviction is not None and cost + eviction.regret_s < least:
                 least = cost + eviction.regret_s
-                best = LoadPlan(label, worker, eviction.label, eviction.regret_s if is_beside(worker) else cost)
+                best = LoadPlan(label, worker, eviction.label, eviction.regret_s if beside else cost)
         return best
 
 

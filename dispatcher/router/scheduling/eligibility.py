@@ -49,7 +49,9 @@ class Eligibility:
 
     def is_for_some(self, now: float, task: PoolTask) -> bool:
         """Return True if not every worker may run the task."""
-        return not self._state.pool.all_run(task.spec.task_type) or self._should_try_others(now, task)
+        return not self._state.pool.all_run(task.spec.task_type) or (
+            bool(task.lost) and self._should_try_others(now, task)
+        )
 
     def is_overdue(self, now: float, task: PoolTask) -> bool:
         """Return True if the task has waited for another worker for as long as it should."""

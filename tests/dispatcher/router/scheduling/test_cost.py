@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dispatcher.router import RouterPolicy, WorkerView
 from dispatcher.router.messages import TaskSpec
-from dispatcher.router.scheduling.cost import CostModel
+from dispatcher.router.scheduling.cost import CostModel, is_beside
 from dispatcher.router.state.labels import Pending
 from dispatcher.router.state.state import RouterState
 from dispatcher.router.state.workers import Worker
@@ -111,12 +111,11 @@ def test_a_load_in_a_slot_costs_what_waits_all_of_it_and_what_arrives_half_of_it
     assert CostModel(state).slot_cost(held, 0.5, NOW) == pytest.approx((3.0 * 0.5 / 2 + 3) * 0.5)
 
 
-def test_a_load_beside_the_slots_costs_no_run_anything_and_a_second_one_does(state):
-    label(state, "a", rate=2.0, load_s=1.0)
-    held = worker(state, "w", "a", window=1)
-    assert CostModel(state).slot_cost(held, 0.5, NOW) == 0.0
-    held.assigned_loads = 1
-    assert CostModel(state).slot_cost(held, 0.5, NOW) > 0.0
+@pytest.mark.parametrize(("window", "loads", "beside"), [(0, 0, False), (1, 0, True), (1, 1, False), (2, 1, True)])
+def test_as_many_loads_as_the_window_is_long_take_no_slot(state, window, loads, beside):
+    held = worker(state, "w", "a", window=window)
+    held.assigned_loads = loads
+    assert is_beside(held) is beside
 
 
 def evicted(state, held, load_s=1.0, **how):
