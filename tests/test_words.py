@@ -12,6 +12,7 @@ PACKAGES = ("bus", "dispatcher", "worker", "logsink", "converter", "bench", "lab
 FILES = sorted(
     path for package in PACKAGES for path in (ROOT / package).rglob("*.py") if not path.name.endswith("_pb2.py")
 )
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 COY = re.compile(r"(What|Where|Who|Whom|Whose|How|It|Its|Nobody|Those|These|They|Whether|When|If)\b")
 """First words that leave the reader without the noun."""
@@ -47,12 +48,13 @@ def relative(path: Path) -> str:
 
 
 def docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    """Line and text of every docstring."""
+    """Line and text of every docstring, those of attributes and constants among them."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            text = ast.get_docstring(node)
-            if text is not None:
-                yield node.body[0].lineno, text
+            for statement in node.body:
+                value = statement.value if isinstance(statement, ast.Expr) else None
+                if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                    yield statement.lineno, value.value.strip()
 
 
 def identifiers(tree: ast.Module) -> Iterator[tuple[int, str]]:
@@ -68,11 +70,11 @@ def identifiers(tree: ast.Module) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.attr
 
 
-@pytest.mark.parametrize("package", PACKAGES)
+@pytest.mark.parametrize("package", [*PACKAGES, "tests"])
 def test_docstrings_begin_with_a_verb_or_with_a_noun(package):
     found = [
         f"{relative(path)}:{line} {text.splitlines()[0]}"
-        for path in FILES
+        for path in [*FILES, *TESTS]
         if path.is_relative_to(ROOT / package)
         for line, text in docstrings(ast.parse(path.read_text()))
         if COY.match(text)

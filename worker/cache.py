@@ -75,9 +75,9 @@ class Held(msgspec.Struct):
     uses: float = 0.0
     used_at: float = 0.0
     expired: bool = False
-    """Its files changed: it gets no new users, and is unloaded when the last one has gone."""
+    """Loaded from files that have changed since: closed to new users, and unloaded when the last one has gone."""
     closed: bool = False
-    """It gets no new users, so that it can be evicted when the last one has gone."""
+    """Loaded, but closed to new users, so that it can be evicted when the last one has gone."""
 
     def used(self, now: float) -> None:
         """Count one use."""

@@ -19,7 +19,7 @@ DEADLINE_S = 30
 
 
 class Seen:
-    """What a watch reported, to be waited for."""
+    """Reports of a watch, to be waited for."""
 
     def __init__(self, bus: Bus) -> None:
         self.entries: dict[str, WorkerEntry] = {}

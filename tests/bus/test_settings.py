@@ -1,4 +1,4 @@
-"""What settings refuse."""
+"""Settings that are refused."""
 
 import msgspec
 import pytest

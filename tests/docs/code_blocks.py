@@ -50,7 +50,7 @@ def all_blocks(*languages: str) -> list[CodeBlock]:
 
 
 def typed_commands(block: CodeBlock) -> list[str]:
-    """What a reader types: the lines of a `sh` block, or what follows the prompts of a `console` block."""
+    """Return what a reader types: the lines of a `sh` block, or what follows the prompts of a `console` block."""
     typed: list[str] = []
     started = ""
     for line in block.text.splitlines():
@@ -68,7 +68,7 @@ def typed_commands(block: CodeBlock) -> list[str]:
 
 
 def is_whole(command: str) -> bool:
-    """Whether no quotation and no continued line is open."""
+    """Return whether no quotation and no continued line is open."""
     try:
         shlex.split(command, comments=True)
     except ValueError:

@@ -105,7 +105,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
 
 
 def wait_until(condition: Callable[[], Any]) -> Any:
-    """What the condition gives once it is true; for what nobody tells."""
+    """Return what the condition gives once it is true; for what nobody tells."""
     end = time.monotonic() + DEADLINE_S
     while not (value := condition()):
         assert time.monotonic() < end

@@ -50,7 +50,7 @@ def open_at(tmp_path):
 
 
 def numbers(root: Path, source=SOURCES[0]):
-    """What the records in the files of a source say of themselves, in order."""
+    """Return what the records in the files of a source say of themselves, in order."""
     paths = sorted((root / source.folder).glob("*.jsonl"))
     return [json.loads(line)["fields"]["n"] for path in paths for line in path.read_bytes().splitlines()]
 

@@ -145,7 +145,7 @@ def triton_files() -> LocalTritonFiles:
 
 @pytest.fixture
 def embed() -> Callable[[Array, Array], Array]:
-    """What the embedding graph computes of input_ids and attention_mask, in numpy."""
+    """Return what the embedding graph computes of input_ids and attention_mask, in numpy."""
     return mean_of_rows
 
 

@@ -17,7 +17,7 @@ class CacheMachine(RuleBasedStateMachine):
         super().__init__()
         self.now = 0.0
         self.memory: set[str] = set()
-        """What a runtime would hold: from the beginning of a load to the end of an unload, or to its loss."""
+        """Labels that a runtime would hold: from the beginning of a load to the end of an unload, or to its loss."""
         self.pending: dict[str, str | None] = {}
         """Labels under way, each with what must be unloaded first."""
         self.leases: list[tuple[str, int]] = []

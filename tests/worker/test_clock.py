@@ -11,7 +11,7 @@ SKEWS = st.integers(-3_600_000, 3_600_000)
 
 
 def message(clocks: SenderClocks, *, at: int, skew: int = 0, passage: int = 1, lasts: int = 1000) -> float:
-    """How long a task sent at `at` (true time) has left on arrival, by the worker, whose clock is `skew` ahead."""
+    """Return how long a task sent at `at` (true time) has left on arrival, by a worker whose clock is `skew` ahead."""
     arrives = T0 + at + passage + skew
     return clocks.deadline_here("s", deadline_ms=T0 + at + lasts, sent_ms=T0 + at, now_ms=arrives) - arrives
 

@@ -1,4 +1,4 @@
-"""How much one embed_texts task may ask for."""
+"""Limits of what one embed_texts task may ask for."""
 
 import orjson
 import pytest

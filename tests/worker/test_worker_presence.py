@@ -1,4 +1,4 @@
-"""What others see of a worker, and when it is in the queue group."""
+"""Presence of a worker as others see it, and when it is in the queue group."""
 
 import asyncio
 import time

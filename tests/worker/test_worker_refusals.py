@@ -1,4 +1,4 @@
-"""What a worker answers to tasks that it cannot run, and to what is no task."""
+"""Answers of a worker to tasks that it cannot run, and to what is no task."""
 
 import asyncio
 import json

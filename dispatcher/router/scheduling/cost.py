@@ -38,7 +38,7 @@ Poisson count, is 0 at 4."""
 _LEAST_RUN_S: Final = 1e-6
 """Runs count as no shorter than this."""
 
-_EMPTY: Final = -math.inf
+_NO_GAIN: Final = -math.inf
 """Benefit of a load where the holders do as well."""
 
 
@@ -98,7 +98,7 @@ class CostModel:
         if load_s > soonest:
             left -= service * (load_s - soonest)
         if left <= 0.0:
-            return _EMPTY
+            return _NO_GAIN
         # A rate is known over its time constant: no queue is expected to last longer.
         surplus = service - rate
         if surplus < left / self._horizon_s:
@@ -108,7 +108,7 @@ class CostModel:
 
     def is_served(self, label: PoolLabel, now: float) -> bool:
         """Return True if the holders of the label do as well as a load would."""
-        return self.benefit(label, now) == _EMPTY
+        return self.benefit(label, now) == _NO_GAIN
 
     def slot_cost(self, worker: Worker, load_s: float, now: float) -> float:
         """Return what a load of `load_s` in a slot costs the tasks for what the worker holds."""

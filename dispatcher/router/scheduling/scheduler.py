@@ -13,7 +13,7 @@ class QueueGroup:
 QUEUE_GROUP = QueueGroup()
 
 Place = Worker | QueueGroup
-"""Where a task can run at once."""
+"""Place at which a task can run at once."""
 
 
 class Scheduler(Protocol):

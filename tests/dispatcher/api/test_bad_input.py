@@ -221,7 +221,7 @@ async def test_an_id_in_flight_is_a_conflict_and_can_be_used_again_afterwards(po
 
 
 async def raw(gateway: Gateway, *parts: bytes) -> bytes:
-    """What the gateway answers to these bytes, to the end of the connection."""
+    """Return what the gateway answers to these bytes, to the end of the connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
     try:
         async with asyncio.timeout(DEADLINE_S):

@@ -1,50 +1,23 @@
-from typing import Annotated, Any
+"""The fast path past Litestar keeps what it does not refuse: guards, middleware above it, decoders, any response."""
+
+from typing import Any
 
 import msgspec
 import pytest
 from litestar import Controller, Litestar, MediaType, Request, Response, Router, post
 from litestar.background_tasks import BackgroundTask
-from litestar.config.allowed_hosts import AllowedHostsConfig
-from litestar.config.compression import CompressionConfig
-from litestar.config.csrf import CSRFConfig
 from litestar.connection import ASGIConnection
-from litestar.datastructures import CacheControlHeader, Cookie, ETag, ResponseHeader
-from litestar.di import NamedDependency
-from litestar.dto import MsgspecDTO
-from litestar.enums import RequestEncodingType
-from litestar.exceptions import HTTPException, ImproperlyConfiguredException, PermissionDeniedException
+from litestar.datastructures import Cookie
+from litestar.exceptions import ImproperlyConfiguredException, PermissionDeniedException
 from litestar.handlers import BaseRouteHandler
-from litestar.params import Body, FromQuery, HeaderParameter, JSONBody
+from litestar.params import JSONBody
 from litestar.testing import TestClient
 
-from bus.errors import LabelbusError
 from dispatcher.api.fast_path import fast_path
 from dispatcher.api.models import upload_model_route
-from dispatcher.api.problems import on_http_exception, on_labelbus_error
 from dispatcher.api.responses import RawResponse
 from dispatcher.api.tasks import run_task_route
-
-AnyRequest = Request[Any, Any, Any]
-HANDLERS: Any = {LabelbusError: on_labelbus_error, HTTPException: on_http_exception}
-
-
-class Numbers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    one: int
-    two: int = 2
-
-
-async def add(data: JSONBody[Numbers], request: AnyRequest) -> Response[bytes]:
-    headers = [(b"sum-of", b"%d+%d" % (data.one, data.two)), (b"seen", request.headers.get("seen", "").encode())]
-    return RawResponse(b"%d" % (data.one + data.two), headers=headers)
-
-
-def route(handler: Any = add, body: Any = Numbers, **fields: Any) -> Any:
-    middleware = [*fields.pop("above", []), fast_path(body), *fields.pop("beneath", [])]
-    return post("/sum", status_code=200, middleware=middleware, **fields)(handler)
-
-
-def app(handler: Any = None, **fields: Any) -> Litestar:
-    return Litestar([handler or route()], exception_handlers=HANDLERS, request_max_body_size=100, **fields)
+from tests.dispatcher.api.summing_route import HANDLERS, AnyRequest, Numbers, app, hook, route
 
 
 @pytest.fixture(scope="module")
@@ -229,126 +202,3 @@ def test_the_gateways_own_routes_are_guarded_and_refuse_hooks(path):
         assert ("Labelbus-Task-Id" in answer.headers) == (path == "/run-task")
     with pytest.raises(ImproperlyConfiguredException, match="does not honour: before_request"):
         Litestar([run_task_route(unused), upload_model_route(unused)], before_request=hook)
-
-
-# ── what is refused at start-up ──
-
-
-async def hook(request: Any) -> None:
-    """Of any kind."""
-
-
-def sync_handler(data: JSONBody[Numbers], request: AnyRequest) -> Response[bytes]:
-    return RawResponse(b"", headers=[])
-
-
-async def depends(data: JSONBody[Numbers], request: AnyRequest, user: NamedDependency[str]) -> Response[bytes]:
-    return RawResponse(b"", headers=[])
-
-
-async def asks_for_more(data: JSONBody[Numbers], request: AnyRequest, page: FromQuery[int]) -> Response[bytes]:
-    return RawResponse(b"", headers=[])
-
-
-async def without_request(data: JSONBody[Numbers]) -> Response[bytes]:
-    return RawResponse(b"", headers=[])
-
-
-async def returns_a_struct(data: JSONBody[Numbers], request: AnyRequest) -> Numbers:
-    return data
-
-
-async def with_a_default(request: AnyRequest, data: JSONBody[Numbers] = Numbers(one=1)) -> Response[bytes]:  # noqa: B008
-    return RawResponse(b"", headers=[])
-
-
-async def takes_a_form(
-    data: Annotated[Numbers, Body(media_type=RequestEncodingType.URL_ENCODED)], request: AnyRequest
-) -> Response[bytes]:
-    return RawResponse(b"", headers=[])
-
-
-class Other(msgspec.Struct):
-    pass
-
-
-async def provided() -> str:
-    return "somebody"
-
-
-def passing(app: Any) -> Any:
-    async def call(scope: Any, receive: Any, send: Any) -> None:
-        await app(scope, receive, send)
-
-    return call
-
-
-@pytest.mark.parametrize(
-    ("at", "name"),
-    [
-        pytest.param({"before_request": hook}, "before_request", id="before_request"),
-        pytest.param({"after_request": hook}, "after_request", id="after_request"),
-        pytest.param({"after_response": hook}, "after_response", id="after_response"),
-        pytest.param({"response_headers": [ResponseHeader(name="X-A", value="1")]}, "X-A", id="response_headers"),
-        pytest.param({"response_cookies": [Cookie(key="c", value="1")]}, "response_cookies (c)", id="response_cookies"),
-        pytest.param({"cache_control": CacheControlHeader(no_store=True)}, "cache-control", id="cache_control"),
-        pytest.param({"etag": ETag(value="x")}, "etag", id="etag"),
-        pytest.param({"dto": MsgspecDTO[Numbers]}, "dto", id="dto"),
-        pytest.param({"return_dto": MsgspecDTO[Numbers]}, "return_dto", id="return_dto"),
-    ],
-)
-@pytest.mark.parametrize("layer", ["app", "router", "handler"])
-def test_features_of_any_layer_that_the_fast_path_would_bypass_are_refused(layer, at, name):
-    handler = returns_a_struct if name == "return_dto" else add
-    make = {
-        "handler": lambda: app(route(handler, **at)),
-        "router": lambda: app(Router("/", route_handlers=[route(handler)], **at)),
-        "app": lambda: app(route(handler), **at),
-    }
-    with pytest.raises(ImproperlyConfiguredException, match="does not honour") as refused:
-        make[layer]()
-    assert name in str(refused.value)
-
-
-@pytest.mark.parametrize(
-    ("make", "name"),
-    [
-        pytest.param(lambda: app(route(dependencies={"user": provided})), r"dependencies \(user\)", id="unused"),
-        pytest.param(lambda: app(route(depends), dependencies={"user": provided}), r"dependencies \(user\)", id="used"),
-        pytest.param(lambda: app(route(asks_for_more)), r"\(page\)", id="a query parameter"),
-        pytest.param(
-            lambda: app(parameters={"token": HeaderParameter(annotation=str, name="X-Token")}),
-            r"parameters \(token\)",
-            id="a parameter of all routes",
-        ),
-        pytest.param(lambda: app(route(without_request)), "without the argument request", id="no request"),
-        pytest.param(lambda: app(route(sync_handler, sync_to_thread=False)), "not async", id="sync"),
-        pytest.param(lambda: app(route(returns_a_struct)), "does not return a Response", id="not a response"),
-        pytest.param(lambda: app(route(with_a_default)), "a default for data", id="default"),
-        pytest.param(lambda: app(route(takes_a_form)), "a body that is not JSON", id="form"),
-        pytest.param(lambda: app(route(body=Other)), "another type than Other", id="another type"),
-        pytest.param(lambda: app(route(background=BackgroundTask(print))), "background", id="background"),
-        pytest.param(lambda: app(route(cache=True)), "ResponseCacheMiddleware", id="cache"),
-        pytest.param(lambda: app(csrf_config=CSRFConfig(secret="s")), "CSRFMiddleware", id="csrf"),
-        pytest.param(
-            lambda: app(compression_config=CompressionConfig(backend="gzip")), "CompressionMiddleware", id="compression"
-        ),
-        pytest.param(
-            lambda: app(allowed_hosts=AllowedHostsConfig(["x.com"])), "AllowedHostsMiddleware", id="allowed hosts"
-        ),
-        pytest.param(lambda: app(route(beneath=[passing])), "would bypass function", id="middleware beneath"),
-        pytest.param(
-            lambda: app(post("/sum", status_code=200)(add), middleware=[fast_path(Numbers)]),
-            "must be in the `middleware` of one handler",
-            id="on the application",
-        ),
-    ],
-)
-def test_what_else_the_fast_path_would_bypass_is_refused(make, name):
-    with pytest.raises(ImproperlyConfiguredException, match=name):
-        make()
-
-
-def test_dependencies_that_the_handler_does_not_take_are_left_alone_as_in_litestar():
-    with TestClient(app(dependencies={"user": provided})) as client:
-        assert client.post("/sum", json={"one": 1}).json() == 3

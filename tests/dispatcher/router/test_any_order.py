@@ -28,7 +28,7 @@ TYPES = st.sampled_from([None, None, ("embed",), ("embed", "own")])
 
 
 class TrueWorker:
-    """What a worker really is; the router only hears of it."""
+    """Truth about a worker; the router only hears of it."""
 
     def __init__(self, worker_id, slots, capacity, types, epoch, window):
         self.worker_id, self.slots, self.capacity, self.types, self.epoch = worker_id, slots, capacity, types, epoch

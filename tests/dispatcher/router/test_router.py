@@ -1,4 +1,4 @@
-"""What the router does, case by case: one event after another on a small pool."""
+"""Behaviour of the router, case by case: one event after another on a small pool."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""What holds for every runtime that runs models: the same tensors, the same errors."""
+"""Promises of every runtime that runs models: the same tensors, the same errors."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
