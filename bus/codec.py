@@ -94,6 +94,7 @@ def encode_result(result: Result) -> bytes:
         run_ms=result.run_ms,
         evicted_label=result.evicted_label,
         attempt=result.attempt,
+        pass_size=result.pass_size,
     )
     if result.state is not None:
         _fill(message.state, result.state)  # in place: a message made apart would be copied
@@ -118,6 +119,7 @@ def decode_result(data: bytes) -> Result:
             evicted_label=message.evicted_label and normalise_label(message.evicted_label),
             state=_state_from_pb(message.state) if message.HasField("state") else None,
             attempt=message.attempt,
+            pass_size=message.pass_size or 1,
         )
     except (BadNameError, ValueError) as exc:
         raise MalformedError(f"Result: {exc}") from exc
@@ -242,6 +244,8 @@ def _fill(message: pb.WorkerState, state: WorkerState) -> None:
     message.slots = state.slots
     message.capacity = state.capacity
     message.window = state.window
+    message.pass_tasks = state.pass_tasks
+    message.passes = state.passes
     message.draining = state.draining
     if state.outstanding is not None:
         message.outstanding.tokens.extend(state.outstanding)
@@ -259,6 +263,8 @@ def _state_from_pb(message: pb.WorkerState) -> WorkerState:
         slots=message.slots,
         capacity=message.capacity,
         window=message.window,
+        pass_tasks=message.pass_tasks or 1,
+        passes=message.passes,
         draining=message.draining,
         outstanding=tuple(message.outstanding.tokens) if message.HasField("outstanding") else None,
     )

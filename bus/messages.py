@@ -38,6 +38,8 @@ class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
     """The labels and the load of a worker, as of `revision` of the process that began at `epoch_ms`.
 
     `outstanding` is present only in the answer to a ping: the reply tokens of the asker's tasks that the worker has.
+    Up to `pass_tasks` tasks of one label share a run (a pass). `running` counts tasks, `passes` what they take of slots
+    and window: those of one label that will share a run take one place together. Without passes `passes` is 0.
     """
 
     worker_id: str
@@ -51,10 +53,15 @@ class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
     capacity: int = 1
     draining: bool = False
     outstanding: tuple[str, ...] | None = None
+    pass_tasks: int = 1
+    passes: int = 0
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """A worker's answer to a task. Times are milliseconds; `output` is JSON bytes when `status` is OK."""
+    """A worker's answer to a task. Times are milliseconds; `output` is JSON bytes when `status` is OK.
+
+    `pass_size` is the number of tasks that shared the run, this one included.
+    """
 
     task_id: str
     worker_id: str
@@ -69,6 +76,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     evicted_label: str = ""
     state: WorkerState | None = None
     attempt: int = 1
+    pass_size: int = 1
 
 
 class ConvertRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,7 +117,8 @@ class WorkerEntry(msgspec.Struct, frozen=True, kw_only=True):
     """A worker's value in the KV bucket: JSON that a person can read.
 
     Written when something changes and as a heartbeat, at least every `heartbeat_s`; 0 says that the writer does not
-    tell. `epoch_ms` and `revision` order it among the `WorkerState`s of the same worker.
+    tell. `epoch_ms` and `revision` order it among the `WorkerState`s of the same worker. Tasks of one label and one of
+    the `pass_types` share runs, up to `pass_tasks` of them. Workers of one `kind` are alike in speed.
     """
 
     worker_id: str
@@ -118,8 +127,11 @@ class WorkerEntry(msgspec.Struct, frozen=True, kw_only=True):
     capacity: int = 1
     slots: int = 1
     window: int = 0
+    pass_tasks: int = 1
     task_types: tuple[str, ...] = ()
+    pass_types: tuple[str, ...] = ()
     runtime: str = ""
+    kind: str = ""
     version: str = ""
     epoch_ms: int = 0
     revision: int = 0

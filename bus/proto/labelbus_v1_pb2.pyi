@@ -45,7 +45,7 @@ class Task(_message.Message):
     def __init__(self, task_id: _Optional[str] = ..., task_type: _Optional[str] = ..., label: _Optional[str] = ..., parameters: _Optional[bytes] = ..., deadline_ms: _Optional[int] = ..., attempt: _Optional[int] = ..., evict_label: _Optional[str] = ..., sent_ms: _Optional[int] = ..., route: _Optional[str] = ..., waited_ms: _Optional[float] = ..., expected_ms: _Optional[float] = ...) -> None: ...
 
 class Result(_message.Message):
-    __slots__ = ("task_id", "worker_id", "status", "output", "error_code", "error_message", "label_hit", "queue_ms", "load_ms", "run_ms", "evicted_label", "state", "attempt")
+    __slots__ = ("task_id", "worker_id", "status", "output", "error_code", "error_message", "label_hit", "queue_ms", "load_ms", "run_ms", "evicted_label", "state", "attempt", "pass_size")
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     WORKER_ID_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
@@ -59,6 +59,7 @@ class Result(_message.Message):
     EVICTED_LABEL_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    PASS_SIZE_FIELD_NUMBER: _ClassVar[int]
     task_id: str
     worker_id: str
     status: Status
@@ -72,10 +73,11 @@ class Result(_message.Message):
     evicted_label: str
     state: WorkerState
     attempt: int
-    def __init__(self, task_id: _Optional[str] = ..., worker_id: _Optional[str] = ..., status: _Optional[_Union[Status, str]] = ..., output: _Optional[bytes] = ..., error_code: _Optional[str] = ..., error_message: _Optional[str] = ..., label_hit: _Optional[bool] = ..., queue_ms: _Optional[float] = ..., load_ms: _Optional[float] = ..., run_ms: _Optional[float] = ..., evicted_label: _Optional[str] = ..., state: _Optional[_Union[WorkerState, _Mapping]] = ..., attempt: _Optional[int] = ...) -> None: ...
+    pass_size: int
+    def __init__(self, task_id: _Optional[str] = ..., worker_id: _Optional[str] = ..., status: _Optional[_Union[Status, str]] = ..., output: _Optional[bytes] = ..., error_code: _Optional[str] = ..., error_message: _Optional[str] = ..., label_hit: _Optional[bool] = ..., queue_ms: _Optional[float] = ..., load_ms: _Optional[float] = ..., run_ms: _Optional[float] = ..., evicted_label: _Optional[str] = ..., state: _Optional[_Union[WorkerState, _Mapping]] = ..., attempt: _Optional[int] = ..., pass_size: _Optional[int] = ...) -> None: ...
 
 class WorkerState(_message.Message):
-    __slots__ = ("worker_id", "epoch_ms", "revision", "labels", "loading", "running", "slots", "capacity", "draining", "outstanding", "window")
+    __slots__ = ("worker_id", "epoch_ms", "revision", "labels", "loading", "running", "slots", "capacity", "draining", "outstanding", "window", "pass_tasks", "passes")
     WORKER_ID_FIELD_NUMBER: _ClassVar[int]
     EPOCH_MS_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
@@ -87,6 +89,8 @@ class WorkerState(_message.Message):
     DRAINING_FIELD_NUMBER: _ClassVar[int]
     OUTSTANDING_FIELD_NUMBER: _ClassVar[int]
     WINDOW_FIELD_NUMBER: _ClassVar[int]
+    PASS_TASKS_FIELD_NUMBER: _ClassVar[int]
+    PASSES_FIELD_NUMBER: _ClassVar[int]
     worker_id: str
     epoch_ms: int
     revision: int
@@ -98,7 +102,9 @@ class WorkerState(_message.Message):
     draining: bool
     outstanding: Outstanding
     window: int
-    def __init__(self, worker_id: _Optional[str] = ..., epoch_ms: _Optional[int] = ..., revision: _Optional[int] = ..., labels: _Optional[_Iterable[str]] = ..., loading: _Optional[_Iterable[str]] = ..., running: _Optional[int] = ..., slots: _Optional[int] = ..., capacity: _Optional[int] = ..., draining: _Optional[bool] = ..., outstanding: _Optional[_Union[Outstanding, _Mapping]] = ..., window: _Optional[int] = ...) -> None: ...
+    pass_tasks: int
+    passes: int
+    def __init__(self, worker_id: _Optional[str] = ..., epoch_ms: _Optional[int] = ..., revision: _Optional[int] = ..., labels: _Optional[_Iterable[str]] = ..., loading: _Optional[_Iterable[str]] = ..., running: _Optional[int] = ..., slots: _Optional[int] = ..., capacity: _Optional[int] = ..., draining: _Optional[bool] = ..., outstanding: _Optional[_Union[Outstanding, _Mapping]] = ..., window: _Optional[int] = ..., pass_tasks: _Optional[int] = ..., passes: _Optional[int] = ...) -> None: ...
 
 class Outstanding(_message.Message):
     __slots__ = ("tokens",)

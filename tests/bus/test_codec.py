@@ -53,6 +53,8 @@ states = st.builds(
     slots=small,
     capacity=small,
     draining=st.booleans(),
+    pass_tasks=st.integers(1, 2**31),
+    passes=small,
 )
 results = st.builds(
     Result,
@@ -69,6 +71,7 @@ results = st.builds(
     evicted_label=st.just("") | label,
     state=st.none() | states,
     attempt=small,
+    pass_size=st.integers(1, 2**31),
 )
 entries = st.builds(
     WorkerEntry,
@@ -77,6 +80,9 @@ entries = st.builds(
     capacity=small,
     slots=small,
     task_types=st.lists(st.text(max_size=10), max_size=3).map(tuple),
+    pass_tasks=small,
+    pass_types=st.lists(st.text(max_size=10), max_size=3).map(tuple),
+    kind=st.text(max_size=10),
 )
 
 

@@ -1,0 +1,110 @@
+"""Run time of passes: several tasks of one label in one run of the model, which takes a + b·n for n of them.
+
+a is the cost of a run whatever is in it (launching kernels, a round trip to the runtime), b what each task adds. On a
+GPU a is much larger than b, on a small CPU it is next to nothing. Dispatchers and workers learn both from the runs.
+"""
+
+import math
+from typing import Final
+
+_IDENTIFIED: Final = 0.01
+"""Least variance of 1/size from which the fit is believed: one of 16 among 80 of 1 has 0.01, 2 and 4 in turn 0.016."""
+
+UNKNOWN_LIMIT: Final = 4
+"""Tasks in a pass while a and b are unknown: enough to tell them apart, few enough to lose little where a is 0."""
+
+
+class PassTimes:
+    """Moving least-squares fit of seconds = fixed_s + unit_s · size, in constant time and memory.
+
+    Fitted is seconds/size over 1/size, since long runs vary more. An observation counts `decay` times as much at each
+    later one: at 0.97 the last 33 weigh two thirds. While all sizes are alike they tell the sum only; the share of
+    `fixed_s` in it is then as it was last known, or that of `prior`.
+    """
+
+    __slots__ = ("_decay", "_each", "_each_inverse", "_inverse", "_inverse_square", "_prior", "_share", "_weight")
+
+    def __init__(self, prior: "PassTimes | None" = None, *, decay: float = 0.97) -> None:
+        self._prior = prior
+        self._decay = decay
+        self._weight = 0.0
+        # Decayed sums: of 1/size and its square, of seconds/size, and of their product.
+        self._inverse = self._inverse_square = 0.0
+        self._each = self._each_inverse = 0.0
+        self._share = math.nan
+
+    def observe(self, size: float, seconds: float, *, weight: float = 1.0) -> None:
+        """Take in a run of `size` (at least 1) that took `seconds`; each of n reports of a run has a weight of 1/n."""
+        decay = self._decay if weight == 1.0 else self._decay**weight
+        inverse = 1.0 / size
+        each = seconds * inverse
+        total = self._weight = self._weight * decay + weight
+        self._inverse = self._inverse * decay + weight * inverse
+        self._inverse_square = self._inverse_square * decay + weight * inverse * inverse
+        self._each = self._each * decay + weight * each
+        self._each_inverse = self._each_inverse * decay + weight * each * inverse
+        mean = self._inverse / total
+        variance = self._inverse_square / total - mean * mean
+        if variance >= _IDENTIFIED and self._each > 0.0:
+            mean_each = self._each / total
+            fixed = min(max((self._each_inverse / total - mean_each * mean) / variance, 0.0), mean_each / mean)
+            self._share = fixed / (fixed + (mean_each - fixed * mean))
+
+    @property
+    def is_seen(self) -> bool:
+        """True after the first observation."""
+        return self._weight > 0.0
+
+    @property
+    def fixed_share(self) -> float:
+        """Share of `fixed_s` in a run of size 1, from 0 to 1; NaN while unknown."""
+        if self._prior is not None and math.isnan(self._share):
+            return self._prior.fixed_share
+        return self._share
+
+    @property
+    def single_s(self) -> float:
+        """Seconds of a run of size 1: `fixed_s` + `unit_s`; 0 before the first observation."""
+        if not self._weight:
+            return 0.0
+        share = self.fixed_share
+        if math.isnan(share):
+            share = 0.0
+        return self._each / (share * self._inverse + (1.0 - share) * self._weight)
+
+    @property
+    def fixed_s(self) -> float:
+        """Seconds of a run whatever its size: a. 0 while unknown."""
+        share = self.fixed_share
+        return 0.0 if math.isnan(share) else self.single_s * share
+
+    @property
+    def unit_s(self) -> float:
+        """Seconds that one more unit of size adds: b."""
+        return self.single_s - self.fixed_s
+
+
+def best_size(waiting: int, fixed_share: float, most: int) -> int:
+    """Return how many of the tasks of a label that wait should run in one pass, at most `most` (1 for none waiting).
+
+    n tasks in passes of k end after (n/2k + 1/2)·(a + b·k) in the mean, which is least at k = √(n·a/b). That leaves the
+    tasks out that come meanwhile; larger passes serve those sooner, and twice as many cost at most a quarter of what k
+    decides. So 2·√(n·a/b): 1 for a ≈ 0, all that wait for n ≤ 4·a/b.
+    """
+    if math.isnan(fixed_share):
+        return max(1, min(waiting, most, UNKNOWN_LIMIT))
+    if fixed_share >= 1.0:
+        return max(1, min(waiting, most))
+    size = 2.0 * math.sqrt(max(waiting, 0) * fixed_share / (1.0 - fixed_share))
+    return max(1, min(waiting, most, int(size)))
+
+
+def shared_limit(fixed_share: float, most: int) -> int:
+    """Return up to how many tasks of a label count as one pass, for whoever gathers them before it begins.
+
+    1 where a < b: there n tasks end later in one pass than one by one, (a + b·n) against (a + b)·(n + 1)/2 in the mean,
+    so none is bound to a worker for the sake of sharing.
+    """
+    if fixed_share < 0.5:
+        return 1
+    return best_size(most, fixed_share, most)
