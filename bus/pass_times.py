@@ -99,12 +99,15 @@ def best_size(waiting: int, fixed_share: float, most: int) -> int:
     return max(1, min(waiting, most, int(size)))
 
 
-def shared_limit(fixed_share: float, most: int) -> int:
-    """Return up to how many tasks of a label count as one pass, for whoever gathers them before it begins.
+def tasks_per_place(fixed_share: float, most: int) -> int:
+    """Return how many tasks of one label take one place of a worker (of `slots` + `window`) together.
 
-    1 where a < b: there n tasks end later in one pass than one by one, (a + b·n) against (a + b)·(n + 1)/2 in the mean,
-    so none is bound to a worker for the sake of sharing.
+    Twice a pass: those of the pass that runs, and those that gather for the next one meanwhile. n of them take
+    ceil(n / tasks_per_place) places, so a task is admitted if a place is free, or if it takes no further one.
+
+    1 where a < b, for there n tasks end later in one pass than one by one, (a + b·n) against (a + b)·(n + 1)/2 in the
+    mean: none is bound to a worker for the sake of sharing, and each takes a place of its own.
     """
-    if fixed_share < 0.5:
+    if most <= 1 or fixed_share < 0.5:
         return 1
-    return best_size(most, fixed_share, most)
+    return 2 * best_size(most, fixed_share, most)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus.pass_times import UNKNOWN_LIMIT, PassTimes, best_size, shared_limit
+from bus.pass_times import UNKNOWN_LIMIT, PassTimes, best_size, tasks_per_place
 
 SIZES = st.lists(st.integers(1, 64), max_size=40).map(lambda sizes: [*sizes, 1, 3, 8, 1])
 
@@ -72,7 +72,7 @@ def test_no_run_makes_a_law_that_is_none(runs: list[tuple[int, float]]) -> None:
 def test_a_pass_has_at_least_one_task_and_at_most_what_is_allowed(waiting: int, share: float, most: int) -> None:
     size = best_size(waiting, share, most)
     assert 1 <= size <= max(1, min(waiting, most))
-    assert 1 <= shared_limit(share, most) <= most
+    assert 1 <= tasks_per_place(share, most) <= 2 * most
 
 
 @pytest.mark.parametrize(
@@ -92,9 +92,9 @@ def test_as_many_share_a_run_as_pays(waiting: int, fixed_s: float, unit_s: float
 
 def test_few_share_a_run_while_nothing_is_known() -> None:
     assert best_size(64, math.nan, 64) == UNKNOWN_LIMIT
-    assert shared_limit(math.nan, 64) == UNKNOWN_LIMIT
+    assert tasks_per_place(math.nan, 64) == 2 * UNKNOWN_LIMIT
 
 
-def test_none_are_gathered_where_a_task_costs_more_than_a_run() -> None:
-    assert shared_limit(0.4, 64) == 1
-    assert shared_limit(0.9, 64) == 48
+@pytest.mark.parametrize(("share", "most", "tasks"), [(0.4, 64, 1), (0.9, 64, 96), (0.99, 64, 128), (0.99, 1, 1)])
+def test_two_passes_take_a_place_where_sharing_pays(share: float, most: int, tasks: int) -> None:
+    assert tasks_per_place(share, most) == tasks
