@@ -20,13 +20,27 @@ class PassTimes:
     Fitted is seconds/size over 1/size, since long runs vary more. An observation counts `decay` times as much at each
     later one: at 0.97 the last 33 weigh two thirds. While all sizes are alike they tell the sum only; the share of
     `fixed_s` in it is then as it was last known, or that of `prior`.
+
+    Sizes are tasks, from 1 on. With `relative` they are of any scale, such as tokens, and are alike by the variance of
+    1/size over the square of its mean.
     """
 
-    __slots__ = ("_decay", "_each", "_each_inverse", "_inverse", "_inverse_square", "_prior", "_share", "_weight")
+    __slots__ = (
+        "_decay",
+        "_each",
+        "_each_inverse",
+        "_inverse",
+        "_inverse_square",
+        "_prior",
+        "_relative",
+        "_share",
+        "_weight",
+    )
 
-    def __init__(self, prior: "PassTimes | None" = None, *, decay: float = 0.97) -> None:
+    def __init__(self, prior: "PassTimes | None" = None, *, decay: float = 0.97, relative: bool = False) -> None:
         self._prior = prior
         self._decay = decay
+        self._relative = relative
         self._weight = 0.0
         # Decayed sums: of 1/size and its square, of seconds/size, and of their product.
         self._inverse = self._inverse_square = 0.0
@@ -45,7 +59,8 @@ class PassTimes:
         self._each_inverse = self._each_inverse * decay + weight * each * inverse
         mean = self._inverse / total
         variance = self._inverse_square / total - mean * mean
-        if variance >= _IDENTIFIED and self._each > 0.0:
+        least = _IDENTIFIED * mean * mean if self._relative else _IDENTIFIED
+        if variance >= least and self._each > 0.0:
             mean_each = self._each / total
             fixed = min(max((self._each_inverse / total - mean_each * mean) / variance, 0.0), mean_each / mean)
             self._share = fixed / (fixed + (mean_each - fixed * mean))

@@ -21,6 +21,17 @@ def test_the_law_is_found_from_runs_of_several_sizes(fixed_s: float, unit_s: flo
     assert times.single_s == pytest.approx(fixed_s + unit_s, rel=0.02)
 
 
+@given(st.floats(0.0, 0.1), st.floats(1e-6, 1e-3))
+def test_the_law_of_sizes_that_are_all_large_is_found_relative_to_them(fixed_s: float, unit_s: float) -> None:
+    absolute, relative = PassTimes(), PassTimes(relative=True)
+    for size in (400, 900, 16_000) * 3:
+        absolute.observe(size, fixed_s + unit_s * size)
+        relative.observe(size, fixed_s + unit_s * size)
+    assert math.isnan(absolute.fixed_share)
+    assert relative.fixed_s == pytest.approx(fixed_s, rel=0.02, abs=1e-6)
+    assert relative.unit_s == pytest.approx(unit_s, rel=0.02, abs=1e-9)
+
+
 def test_nothing_is_known_before_the_first_run() -> None:
     times = PassTimes()
     assert not times.is_seen

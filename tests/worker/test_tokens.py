@@ -81,6 +81,70 @@ async def test_many_characters_give_the_same_as_few(tokens: Tokens) -> None:
     assert ids(await tokens.encode("org/one", [text])) == [[[3, 3, 3, 3]]]
 
 
+async def test_no_batch_is_over_the_token_budget_but_a_text_alone(entry: ModelEntry) -> None:
+    tokens = Tokens(entry.root, max_tokens=6)
+
+    batches = await tokens.encode("org/one", ["one", "one two three", "two three"] * 3)
+
+    assert [(batch.inputs["input_ids"].shape, batch.padded_tokens) for batch in batches] == [
+        *[((3, 1), 3), ((3, 2), 6)],
+        *[((2, 3), 6), ((1, 3), 3)],
+    ]
+    assert sorted(row for batch in batches for row in batch.rows) == list(range(9))
+    tokens = Tokens(entry.root, max_tokens=2)
+    assert [len(batch.rows) for batch in await tokens.encode("org/one", ["one two three"] * 2)] == [1, 1]
+
+
+async def test_batches_are_cut_by_what_a_run_was_seen_to_cost(tokens: Tokens) -> None:
+    texts = ["one two three two", "one"] * 2
+    [first] = await tokens.encode("org/one", texts)  # nothing is known
+    single = TokenBatch(inputs={}, rows=(0,), padded_tokens=1)
+
+    for _ in range(3):  # a run costs nothing, a token a second
+        tokens.observe("org/one", first, float(first.padded_tokens))
+        tokens.observe("org/one", single, 1.0)
+    assert [batch.rows for batch in await tokens.encode("org/one", texts)] == [(1, 3), (0, 2)]
+
+    for _ in range(300):  # a run costs 100 s
+        tokens.observe("org/one", first, 100.0 + first.padded_tokens)
+        tokens.observe("org/one", single, 101.0)
+    assert [batch.rows for batch in await tokens.encode("org/one", texts)] == [(1, 3, 0, 2)]
+
+
+async def test_a_label_that_has_not_run_is_cut_as_the_others_are(tokens: Tokens) -> None:
+    for size in (1, 4, 1, 4):
+        tokens.observe("org/two", TokenBatch(inputs={}, rows=(0,), padded_tokens=size), float(size))
+
+    assert len(await tokens.encode("org/one", ["one two three two", "one"])) == 2
+
+
+@pytest.mark.parametrize(
+    ("padding", "padded"),
+    [
+        ({"pad_id": 7}, [[2, 7], [2, 3]]),
+        ({"pad_id": 7, "direction": "left"}, [[7, 2], [2, 3]]),
+        ({"pad_to_multiple_of": 3}, [[2, 0, 0], [2, 3, 0]]),
+        ({"length": 9}, [[2, 0], [2, 3]]),
+    ],
+    ids=["id", "left", "multiple", "fixed length"],
+)
+async def test_texts_are_padded_as_the_tokenizer_says_but_no_further_than_a_batch_needs(
+    tokens: Tokens, entry: ModelEntry, padding: dict[str, Any], padded: list[list[int]]
+) -> None:
+    tokenizer = Tokenizer.from_file(str(entry.tokenizer))
+    tokenizer.enable_padding(**padding)
+    tokenizer.save(str(entry.tokenizer))
+
+    [batch] = await tokens.encode("org/one", ["one", "one two"])
+
+    assert batch.inputs["input_ids"].tolist() == padded
+    assert batch.padded_tokens == len(padded) * len(padded[0])
+    tokenizer.enable_truncation(4)
+    as_the_library = [encoding.attention_mask for encoding in tokenizer.encode_batch(["one", "one two"])]
+    if "length" not in padding:
+        assert batch.inputs["attention_mask"].tolist() == as_the_library
+
+
 async def test_a_graph_gets_the_tensors_that_its_configuration_names(tokens: Tokens, entry: ModelEntry) -> None:
     config = entry.config.read_text().replace(
         "input [", 'input [ { name: "token_type_ids" data_type: TYPE_INT32 dims: [ -1 ] },'

@@ -1,5 +1,6 @@
 """`embed_texts`: sentence embeddings of a list of texts."""
 
+import time
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -29,7 +30,9 @@ async def embed_texts(context: TaskContext, parameters: EmbedTexts) -> bytes:
     batches = await context.tokens.encode(context.label, parameters.texts)
     outputs = []
     for batch in batches:
+        began = time.perf_counter()
         tensors = await context.runtime.run(context.label, batch.inputs, timeout_s=context.timeout_s)
+        context.tokens.observe(context.label, batch, time.perf_counter() - began)
         outputs.append(_embedding(context.label, tensors))
     embeddings = in_order(batches, outputs)
     output = orjson.dumps({"embeddings": embeddings, "dim": embeddings.shape[1]}, option=orjson.OPT_SERIALIZE_NUMPY)
