@@ -14,12 +14,28 @@ UNKNOWN_LIMIT: Final = 4
 """Tasks in a pass while a and b are unknown: enough to tell them apart, few enough to lose little where a is 0."""
 
 
+class PooledShare:
+    """Moving mean of `fixed_share` over the labels of one kind of worker, for labels that have run no passes yet.
+
+    The share is pooled and not the times: labels differ in size, and their kernels are launched alike.
+    """
+
+    __slots__ = ("mean",)
+
+    def __init__(self) -> None:
+        self.mean = math.nan
+
+    def observe(self, share: float) -> None:
+        """Take in the share of one label; the last ten weigh two thirds."""
+        self.mean = share if math.isnan(self.mean) else self.mean + 0.1 * (share - self.mean)
+
+
 class PassTimes:
     """Moving least-squares fit of seconds = fixed_s + unit_s · size, in constant time and memory.
 
     Fitted is seconds/size over 1/size, since long runs vary more. An observation counts `decay` times as much at each
     later one: at 0.97 the last 33 weigh two thirds. While all sizes are alike they tell the sum only; the share of
-    `fixed_s` in it is then as it was last known, or that of `prior`.
+    `fixed_s` in it is then as it was last known, or that of the `pool`, which learns from the labels that know theirs.
 
     Sizes are tasks, from 1 on. With `relative` they are of any scale, such as tokens, and are alike by the variance of
     1/size over the square of its mean.
@@ -31,14 +47,14 @@ class PassTimes:
         "_each_inverse",
         "_inverse",
         "_inverse_square",
-        "_prior",
+        "_pool",
         "_relative",
         "_share",
         "_weight",
     )
 
-    def __init__(self, prior: "PassTimes | None" = None, *, decay: float = 0.97, relative: bool = False) -> None:
-        self._prior = prior
+    def __init__(self, pool: PooledShare | None = None, *, decay: float = 0.97, relative: bool = False) -> None:
+        self._pool = pool
         self._decay = decay
         self._relative = relative
         self._weight = 0.0
@@ -64,6 +80,8 @@ class PassTimes:
             mean_each = self._each / total
             fixed = min(max((self._each_inverse / total - mean_each * mean) / variance, 0.0), mean_each / mean)
             self._share = fixed / (fixed + (mean_each - fixed * mean))
+            if self._pool is not None:
+                self._pool.observe(self._share)
 
     @property
     def is_seen(self) -> bool:
@@ -73,8 +91,8 @@ class PassTimes:
     @property
     def fixed_share(self) -> float:
         """Share of `fixed_s` in a run of size 1, from 0 to 1; NaN while unknown."""
-        if self._prior is not None and math.isnan(self._share):
-            return self._prior.fixed_share
+        if self._pool is not None and math.isnan(self._share):
+            return self._pool.mean
         return self._share
 
     @property

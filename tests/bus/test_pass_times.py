@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus.pass_times import UNKNOWN_LIMIT, PassTimes, best_size, tasks_per_place
+from bus.pass_times import UNKNOWN_LIMIT, PassTimes, PooledShare, best_size, tasks_per_place
 
 SIZES = st.lists(st.integers(1, 64), max_size=40).map(lambda sizes: [*sizes, 1, 3, 8, 1])
 
@@ -59,10 +59,11 @@ def test_the_parts_known_once_are_kept_while_runs_are_alike() -> None:
 
 
 def test_a_label_without_passes_of_its_own_takes_the_parts_of_others() -> None:
-    others = PassTimes()
+    pool = PooledShare()
+    others = PassTimes(pool)
     for size in (1, 8, 1, 8):
         others.observe(size, 0.008 + 0.002 * size)
-    times = PassTimes(others)
+    times = PassTimes(pool)
     times.observe(4, 0.32)
     assert times.fixed_share == pytest.approx(0.8)
     assert times.single_s == pytest.approx(0.2)
