@@ -15,7 +15,7 @@ from tritonclient.utils import triton_to_np_dtype
 
 from bus.errors import LoadError
 from bus.model_repository import ModelEntry
-from bus.pass_times import PassTimes
+from bus.pass_times import PassTimes, PooledShare
 from worker.runtimes.model_config import read_model_config
 from worker.runtimes.protocol import Tensors
 from worker.text_batches import BatchLimits, cut
@@ -88,7 +88,7 @@ class Tokens:
         self._max_tokens = max_tokens
         self._held: OrderedDict[str, _Loaded] = OrderedDict()
         self._times: OrderedDict[str, PassTimes] = OrderedDict()
-        self._all_times = PassTimes(relative=True)
+        self._pool = PooledShare()
 
     async def load(self, label: str) -> None:
         """Read the label's tokenizer again, as its model is loaded: both are of one conversion.
@@ -127,18 +127,17 @@ class Tokens:
             return
         times = self._times.get(label)
         if times is None:
-            times = self._times[label] = PassTimes(self._all_times, relative=True)
+            times = self._times[label] = PassTimes(self._pool, relative=True)
             if len(self._times) > _TIMES_HELD:
                 self._times.popitem(last=False)
         times.observe(batch.padded_tokens, seconds)
-        self._all_times.observe(batch.padded_tokens, seconds)
 
     def _run_tokens(self, label: str) -> float:
         """Return the fixed time of a run of the label as the number of tokens that take as long."""
         times = self._times.get(label)
         if times is not None:
             self._times.move_to_end(label)
-        share = (times or self._all_times).fixed_share
+        share = self._pool.mean if times is None else times.fixed_share
         if math.isnan(share):
             return RUN_TOKENS
         return min(share / (1.0 - share), self._max_tokens) if share < 1.0 else self._max_tokens
