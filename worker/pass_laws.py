@@ -1,0 +1,78 @@
+"""Run times of passes on one worker, learnt by label: plain code, no I/O and no clock."""
+
+from collections import OrderedDict
+from typing import Final
+
+from bus.pass_times import PassTimes, PooledShare, best_size, tasks_per_place
+
+LABELS: Final = 2_048
+"""Labels whose law is kept; beyond, the least recently observed one is forgotten. Twice the most that a worker holds,
+so that a label that is evicted and loaded again finds its law."""
+
+TRIALS: Final = 32
+"""Every so many times that tasks wait and the law is against a pass, two share one: in case the law is wrong, or has
+changed. Two tasks together in one of 32 runs cost next to nothing."""
+
+
+class _Law:
+    """The law of one label, and the passes that it was against."""
+
+    __slots__ = ("against", "times")
+
+    def __init__(self, times: PassTimes) -> None:
+        self.times: Final = times
+        self.against = 0
+
+
+class PassLaws:
+    """Laws a + b·n of the passes on one worker, with at most `pass_tasks` tasks in a pass; 1 switches passes off.
+
+    Each label has its own law. Until passes of two sizes have told its a and b apart, the share of a is that of the
+    other labels.
+    """
+
+    def __init__(self, pass_tasks: int) -> None:
+        if pass_tasks < 1:
+            raise ValueError("a pass has at least one task")
+        self.pass_tasks: Final = pass_tasks
+        self._pool = PooledShare()
+        self._laws: OrderedDict[str, _Law] = OrderedDict()
+
+    def observe(self, label: str, size: int, seconds: float) -> None:
+        """Take in a pass of `size` tasks that ran for `seconds`; the first one after a load is slow, leave it out."""
+        law = self._law(label)
+        self._laws.move_to_end(label)
+        law.times.observe(size, seconds)
+
+    def fixed_share(self, label: str) -> float:
+        """Return the share of a in the run of one task of the label, from 0 to 1; NaN while unknown."""
+        law = self._laws.get(label)
+        return self._pool.mean if law is None else law.times.fixed_share
+
+    def tasks_per_place(self, label: str) -> int:
+        """Return how many tasks of the label that share passes take one place together."""
+        if self.pass_tasks == 1:
+            return 1
+        return tasks_per_place(self.fixed_share(label), self.pass_tasks)
+
+    def next_size(self, label: str, waiting: int) -> int:
+        """Return how many of the `waiting` tasks (at least 1) of the label run in the next pass: `best_size`.
+
+        Counts the occasions on which that is 1 although more wait: on every 32nd of them it returns 2.
+        """
+        if waiting == 1 or self.pass_tasks == 1:
+            return 1
+        size = best_size(waiting, self.fixed_share(label), self.pass_tasks)
+        if size > 1:
+            return size
+        law = self._law(label)
+        law.against = (law.against + 1) % TRIALS
+        return 1 if law.against else 2
+
+    def _law(self, label: str) -> _Law:
+        law = self._laws.get(label)
+        if law is None:
+            law = self._laws[label] = _Law(PassTimes(self._pool))
+            if len(self._laws) > LABELS:
+                self._laws.popitem(last=False)
+        return law
