@@ -133,6 +133,30 @@ bench *args: setup
 bench-path *args: setup
     @{{ bin }}/python -m bench.path {{ args }}
 
+ray := justfile_directory() / ".venv-ray"
+ray_set_up := sha256(sha256_file("bench/peers/requirements.txt") + justfile_directory())
+
+# beside Ray Serve, installed once into .venv-ray (400 MB): just bench-peers --labels 4 --window 0 --window 1
+bench-peers *args: setup _ray
+    @{{ bin }}/python -m bench.peers {{ args }}
+
+[private]
+_ray:
+    @[[ "$(cat {{ ray }}/.set-up 2>/dev/null)" == {{ ray_set_up }} ]] || {{ just }} _set-up-ray
+
+[private]
+_set-up-ray:
+    @echo "setting up {{ ray }} (once; 150 MB to download) …"
+    uv venv --quiet --clear --python 3.11 {{ ray }}
+    @uv pip install --python {{ ray }}/bin/python --no-deps -r bench/peers/requirements.txt || \
+        { echo "Ray Serve cannot be installed here, so there is no peer to measure; without it: python -m bench.peers --no-ray" >&2; exit 1; }
+    @echo {{ ray_set_up }} > {{ ray }}/.set-up
+
+# pin Ray Serve and what it needs to the newest versions that fit together
+ray-pins:
+    uv pip compile --quiet --universal --python 3.11 --upgrade --no-annotate --no-header \
+        --no-emit-find-links --no-emit-index-url bench/peers/requirements.in > bench/peers/requirements.txt
+
 # plot the runs that were recorded with --record: just bench-router --record, then just bench-history
 bench-history *args: setup
     @{{ bin }}/python -m bench.history {{ args }}

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 
 import msgspec
 
+from bench.live.settings import TrafficSettings
+from bench.popularity import zipf
+
 
 class Planned(msgspec.Struct, frozen=True, kw_only=True):
     """One planned request. `label` counts from 0, the most popular first.
@@ -16,6 +19,30 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
 
     label: int
     wait_s: float
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """The arrivals of a run, the same for everything that is compared; one of the two lists is empty."""
+
+    closed: list[list[Planned]]
+    open: list[Planned]
+
+
+def planned(traffic: TrafficSettings, seed: int) -> Plan:
+    """Draw the arrivals that the settings ask for."""
+    shares = zipf(traffic.labels, traffic.zipf)
+    if traffic.rate:
+        arrivals = open_loop(requests=traffic.requests, shares=shares, rate=traffic.rate, seed=seed)
+        return Plan(closed=[], open=arrivals)
+    plans = closed_loop(
+        requests=traffic.requests,
+        producers=traffic.producers,
+        shares=shares,
+        wait_avg_s=traffic.wait_avg,
+        wait_stddev_s=traffic.wait_stddev,
+        seed=seed,
+    )
+    return Plan(closed=plans, open=[])
 
 
 def closed_loop(

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bench.labels import copy_entry
-from bench.live.arrivals import Planned, closed_loop, open_loop
+from bench.live.arrivals import planned
 from bench.live.bounds import bounds
 from bench.live.producers import Producers, Sent, Work
 from bench.live.settings import LiveSettings, Policy
@@ -27,35 +27,11 @@ MODEL: Final = "sentence-transformers/all-MiniLM-L6-v2"
 LOG_TIMEOUT_S: Final = 30.0
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """The arrivals, the same for each policy; one of the two lists is empty."""
-
-    closed: list[list[Planned]]
-    open: list[Planned]
-
-
 class LiveRun(msgspec.Struct, frozen=True, kw_only=True):
     """One policy's run: its figures, and every request in the order of sending."""
 
     summary: Summary
     requests: list[Sent]
-
-
-def planned(settings: LiveSettings) -> Plan:
-    """Draw the arrivals that the settings ask for."""
-    shares = zipf(settings.labels, settings.zipf)
-    if settings.rate:
-        arrivals = open_loop(requests=settings.requests, shares=shares, rate=settings.rate, seed=settings.seed)
-        return Plan(closed=[], open=arrivals)
-    plans = closed_loop(
-        requests=settings.requests,
-        producers=settings.producers,
-        shares=shares,
-        wait_avg_s=settings.wait_avg,
-        wait_stddev_s=settings.wait_stddev,
-        seed=settings.seed,
-    )
-    return Plan(closed=plans, open=[])
 
 
 async def measure(settings: LiveSettings, policy: Policy, console: Console) -> LiveRun:
@@ -88,17 +64,14 @@ async def measure(settings: LiveSettings, policy: Policy, console: Console) -> L
 
 async def _measured(settings: LiveSettings, policy: str, stack: Stack, console: Console) -> LiveRun:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    plan = planned(settings)
+    plan = planned(settings, settings.seed)
     bus_settings = BusSettings(nats_url=stack.nats_url)
     async with AsyncClient(stack.http_url, connections=1000) as client, connect(bus_settings, name="bench") as bus:
         work = await prepared_work(settings, client, console)
         with Progress(*columns, console=console) as bar:
             shown = bar.add_task(policy, total=settings.requests)
             producers = Producers(client, work, lambda: bar.advance(shown))
-            if plan.open:
-                await producers.open(plan.open, settings.scale)
-            else:
-                await producers.closed(plan.closed, settings.scale)
+            await producers.run(plan, settings.scale)
         completed = [request.task_id for request in producers.sent if not request.code]
         log = await read_worker_log(bus, stack.log_folder, completed, timeout_s=LOG_TIMEOUT_S)
     missed = frozenset(log.missed)

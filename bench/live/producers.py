@@ -2,14 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import msgspec
 
-from bench.live.arrivals import Planned
+from bench.live.arrivals import Plan, Planned
 from bus.errors import LabelbusError, ProblemError
-from labelbus.client import AsyncClient
+from labelbus.client import TaskResult
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,17 +40,32 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     labels: tuple[str, ...]
 
 
+class TaskClient(Protocol):
+    """A client of labelbus, or of another server of the same tasks."""
+
+    async def run_task(self, task_type: str, label: str, parameters: Mapping[str, Any]) -> TaskResult:
+        """Run one task and return its result; raise `LabelbusError`s only."""
+        ...
+
+
 class Producers:
     """Senders of tasks, whose requests are kept in `sent`; `on_answer` is called after each answer."""
 
-    def __init__(self, client: AsyncClient, work: Work, on_answer: Callable[[], None]) -> None:
+    def __init__(self, client: TaskClient, work: Work, on_answer: Callable[[], None]) -> None:
         self._client = client
         self._work = work
         self._on_answer = on_answer
         self._began = time.perf_counter()
         self.sent: list[Sent] = []
 
-    async def closed(self, plans: Sequence[Sequence[Planned]], time_scale: float) -> None:
+    async def run(self, plan: Plan, time_scale: float) -> None:
+        """Send all requests of the plan, and return when each has its answer."""
+        if plan.open:
+            await self._open(plan.open, time_scale)
+        else:
+            await self._closed(plan.closed, time_scale)
+
+    async def _closed(self, plans: Sequence[Sequence[Planned]], time_scale: float) -> None:
         """Run one producer a plan; each waits for an answer, then for the planned time, before its next request."""
 
         async def produce(plan: Sequence[Planned]) -> None:
@@ -63,7 +78,7 @@ class Producers:
             for plan in plans:
                 tasks.create_task(produce(plan))
 
-    async def open(self, plan: Sequence[Planned], time_scale: float) -> None:
+    async def _open(self, plan: Sequence[Planned], time_scale: float) -> None:
         """Send each request at its time; a request that starts late does not delay those after it."""
         self._began = time.perf_counter()
         at_s = 0.0

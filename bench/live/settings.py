@@ -13,8 +13,8 @@ CLOSED_SCALE: Final = 0.1
 Policy = Literal["affinity", "random"]
 
 
-class LiveSettings(RecordSettings, frozen=True, kw_only=True):
-    """The parameters of the published benchmark, and some more."""
+class TrafficSettings(RecordSettings, frozen=True, kw_only=True):
+    """The requests of a run: how many, when, and for which labels."""
 
     requests: Annotated[int, Meta(description="Number of requests.", ge=1)] = 2400
     producers: Annotated[int, Meta(description="Producers, each with one request at a time.", ge=1)] = 2
@@ -23,12 +23,17 @@ class LiveSettings(RecordSettings, frozen=True, kw_only=True):
     rate: Annotated[float, Meta(description="Requests a second at random moments (open loop); 0: producers.", ge=0)] = (
         0.0
     )
+    labels: Annotated[int, Meta(description="Number of labels.", ge=1)] = 5
+    zipf: Annotated[float, Meta(description="Exponent of the labels' popularity; 0: all equal.", ge=0)] = 0.0
+
+
+class LiveSettings(TrafficSettings, frozen=True, kw_only=True):
+    """The parameters of the published benchmark, and some more."""
+
     time_scale: Annotated[
         float,
         Meta(description="Factor on waits and simulated times; 0: 0.1 for producers, 1 with --rate.", ge=0),
     ] = 0.0
-    labels: Annotated[int, Meta(description="Number of labels.", ge=1)] = 5
-    zipf: Annotated[float, Meta(description="Exponent of the labels' popularity; 0: all equal.", ge=0)] = 0.0
     workers: Annotated[int, Meta(description="Number of workers.", ge=1)] = 2
     capacity: Annotated[int, Meta(description="Labels that a worker can hold.", ge=1)] = 2
     slots: Annotated[int, Meta(description="Tasks that a worker runs at once.", ge=1)] = 1

@@ -70,6 +70,35 @@ def test_bench_path_measures_both_sides_in_turn(tmp_path):
     assert "<svg" in (folder / "path.svg").read_text()
 
 
+def test_bench_peers_gives_every_side_the_same_requests(tmp_path):
+    small = ("--no-ray", "--requests", "30", "--rounds", "2", "--wait-avg", "0.001", "--wait-stddev", "0")
+    arguments = (*small, "--load-ms", "5", "--run-ms", "1", "--window", "1", "--window", "0", "--keep-logs")
+    said, folder = recipe("bench.peers", *arguments, results=tmp_path)
+    found = json.loads((folder / "peers.json").read_text())["results"]
+    rounds = [(row["side"], row["round"]) for row in found["rounds"]]
+    assert rounds == [("labelbus", 1), ("labelbus, window 0", 1), ("labelbus, window 0", 2), ("labelbus", 2)]
+    assert all(row["requests"] == 30 and row["failed"] == 0 and row["loads"] >= 5 for row in found["rounds"])
+    assert [row["side"] for row in found["medians"]] == ["labelbus", "labelbus, window 0"]
+    assert found["verdicts"] == []
+    legs = json.loads((folder / "requests.json").read_text())
+    asked = {(leg["round"], leg["side"]): sorted(one["label"] for one in leg["requests"]) for leg in legs}
+    assert asked[1, "labelbus"] == asked[1, "labelbus, window 0"]
+    assert asked[2, "labelbus"] == asked[2, "labelbus, window 0"] != asked[1, "labelbus"]
+    assert "each side starts with nothing loaded" in said
+    assert "<svg" in (folder / "peers.svg").read_text()
+    assert len(list((folder / "logs").iterdir())) == 4
+
+
+def test_bench_peers_says_how_to_have_a_peer(tmp_path):
+    nowhere = ("--ray-python", str(tmp_path / "python"))
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.peers", *nowhere], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 1
+    assert "just bench-peers" in done.stderr
+    assert "--no-ray" in done.stderr
+
+
 def test_bench_router_measures_each_size_of_pool(tmp_path):
     said, folder = recipe("bench.router", "--workers", "10", "--workers", "20", "--events", "100", results=tmp_path)
     rows = json.loads((folder / "router.json").read_text())["results"]
