@@ -28,7 +28,7 @@ class TaskAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """The end of a task: `output` (JSON) or `error`. Times are milliseconds, 0 for steps that the task did not reach.
 
     `queue_ms` is the time in the dispatcher's queue and in the worker's; `expected_ms` the router's estimate of load
-    and run time.
+    and run time. `pass_size` is the number of tasks that shared the run.
     """
 
     task_id: str
@@ -42,6 +42,7 @@ class TaskAnswer(msgspec.Struct, frozen=True, kw_only=True):
     expected_ms: float = 0.0
     evicted_label: str = ""
     attempt: int = 0
+    pass_size: int = 1
 
 
 def error_of(code: str, message: str) -> LabelbusError:

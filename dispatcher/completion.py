@@ -42,6 +42,7 @@ class Completion:
             expected_ms=assign.expected_ms,
             evicted_label=result.evicted_label,
             attempt=assign.attempt,
+            pass_size=result.pass_size,
         )
         if ok:
             self._counters.answered += 1
@@ -102,4 +103,5 @@ def _log_answer(label: str, answer: TaskAnswer) -> None:
         load_ms=answer.load_ms,
         run_ms=answer.run_ms,
         expected_ms=answer.expected_ms,
+        pass_size=answer.pass_size,
     ).debug("task answered")

@@ -16,7 +16,10 @@ NOT_A_GATEWAY: Final = "unknown"
 
 
 class TaskResult(msgspec.Struct, frozen=True, kw_only=True):
-    """The output of a task, the worker that ran it, and what that cost (milliseconds)."""
+    """The output of a task, the worker that ran it, and what that cost (milliseconds).
+
+    `pass_size` is the number of tasks that shared the run of the model, this one included.
+    """
 
     output: Any
     task_id: str
@@ -26,6 +29,7 @@ class TaskResult(msgspec.Struct, frozen=True, kw_only=True):
     load_ms: float
     run_ms: float
     evicted: str = ""
+    pass_size: int = 1
 
 
 class Uploaded(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,6 +81,7 @@ def read_task_result(answer: httpx.Response) -> TaskResult:
             load_ms=float(headers["Labelbus-Load-Ms"]),
             run_ms=float(headers["Labelbus-Run-Ms"]),
             evicted=headers.get("Labelbus-Evicted", ""),
+            pass_size=int(headers.get("Labelbus-Pass", "1")),
         )
     except (KeyError, ValueError) as exc:
         raise _not_a_gateway(answer) from exc

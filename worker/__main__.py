@@ -7,7 +7,7 @@ from types import ModuleType
 from bus.command import settings_command
 from bus.component import Component, run_component
 from bus.errors import InvalidInputError
-from worker.handlers import embed_texts, infer, sample_task
+from worker.handlers import embed_texts, infer, sample_pass, sample_task
 from worker.runtimes.factory import make_runtime
 from worker.service import WorkerService
 from worker.settings import WorkerSettings
@@ -16,7 +16,8 @@ from worker.tasks import task_types_of
 
 def run(settings: WorkerSettings) -> int:
     """Serve until SIGTERM; return the exit status."""
-    task_types = task_types_of([embed_texts, infer, sample_task, *map(_module, settings.handlers)])
+    sample = sample_pass if settings.has_simulated_law else sample_task
+    task_types = task_types_of([embed_texts, infer, sample, *map(_module, settings.handlers)])
     worker_id = settings.id
 
     async def main(component: Component) -> None:

@@ -19,6 +19,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     run_ms: float
     expected_ms: float
     attempt: int
+    pass_size: int = msgspec.field(name="pass")
 
 
 class Completed(msgspec.Struct, frozen=True):
@@ -47,6 +48,7 @@ class Completed(msgspec.Struct, frozen=True):
             run_ms=hundredths(result.run_ms),
             expected_ms=hundredths(task.expected_ms),
             attempt=task.attempt,
+            pass_size=result.pass_size,
         )
 
 

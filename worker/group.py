@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Final
 
 from loguru import logger
 
@@ -24,7 +24,7 @@ class GroupMembership:
     `run()` is to be run as an owned task; call `update()` whenever the admission has changed.
     """
 
-    def __init__(self, bus: Bus, admission: Admission[Any], on_task: Callable[[Msg], Awaitable[None]]) -> None:
+    def __init__(self, bus: Bus, admission: Admission, on_task: Callable[[Msg], Awaitable[None]]) -> None:
         self._bus = bus
         self._admission = admission
         self._on_task = on_task

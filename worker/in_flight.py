@@ -1,49 +1,67 @@
-"""The tasks that a worker has taken and not yet answered."""
+"""The tasks that a worker has taken and not yet answered, and the asyncio tasks that serve them."""
 
 import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-from bus.subjects import ReplyAddress
+from worker.taken import TakenTask
 
 
 class TasksInFlight:
-    """Owns the asyncio tasks that serve tasks: each from `begin` until it calls `end` when its answer is sent.
+    """Knows each task from `begin` until `end`, and owns the asyncio tasks that serve them.
 
-    Plain references instead of a TaskGroup, which costs each task twice as much.
+    A task that waits for a slot is served by none, and a pass by one. Plain references instead of a TaskGroup, which
+    costs each asyncio task twice as much.
     """
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._replies: dict[asyncio.Task[Any] | None, ReplyAddress] = {}
+        self._taken: set[TakenTask] = set()
+        self._serving: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
         self._idle.set()
 
     def __len__(self) -> int:
-        return len(self._replies)
+        return len(self._taken)
 
-    def begin(self, serve: Coroutine[Any, Any, None], *, name: str, reply: ReplyAddress) -> None:
-        """Run `serve`, which answers a task at the address `reply`."""
-        self._idle.clear()
-        self._replies[self._loop.create_task(serve, name=name)] = reply
+    def begin(self, taken: TakenTask) -> None:
+        """Count a task that was taken."""
+        if not self._taken:
+            self._idle.clear()
+        self._taken.add(taken)
 
-    def end(self) -> None:
-        """Forget the task that is served by the running asyncio task: it is answered."""
-        del self._replies[asyncio.current_task()]
-        if not self._replies:
+    def end(self, taken: TakenTask) -> None:
+        """Forget a task: it is answered."""
+        self._taken.discard(taken)
+        if not self._taken:
             self._idle.set()
+
+    def serve(self, coroutine: Coroutine[Any, Any, None], *, name: str) -> None:
+        """Run what serves one or more of the tasks, as an asyncio task."""
+        serving = self._loop.create_task(coroutine, name=name)
+        self._serving.add(serving)
+        serving.add_done_callback(self._serving.discard)
 
     def outstanding_for(self, sender: str) -> tuple[str, ...]:
         """Return the last tokens of the reply subjects of this sender's tasks."""
-        return tuple(reply.token for reply in self._replies.values() if reply.sender == sender)
+        return tuple(taken.reply.token for taken in self._taken if taken.reply.sender == sender)
+
+    def tasks(self) -> tuple[TakenTask, ...]:
+        """Return the tasks that are not answered."""
+        return tuple(self._taken)
+
+    @property
+    def is_serving(self) -> bool:
+        """True while an asyncio task runs."""
+        return bool(self._serving)
 
     async def idle(self) -> None:
-        """Return when there is none."""
+        """Return when there is no task."""
         await self._idle.wait()
 
     async def cancel(self) -> None:
-        """Cancel all of them and return when each has answered that it was."""
-        tasks = [task for task in self._replies if task is not None]
-        for task in tasks:
+        """Cancel the asyncio tasks and return when they have ended; each answers its tasks that they were cancelled."""
+        serving = tuple(self._serving)
+        for task in serving:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*serving, return_exceptions=True)

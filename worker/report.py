@@ -3,7 +3,7 @@
 import asyncio
 import time
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from loguru import logger
@@ -27,7 +27,10 @@ class WorkerFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     worker_id: str
     runtime: str
+    kind: str
     task_types: tuple[str, ...]
+    pass_types: tuple[str, ...]
+    pass_tasks: int
     version: str
 
 
@@ -37,7 +40,7 @@ class StateReporter:
     `run()` is to be run as an owned task; call `changed()` whenever the admission or the labels have changed.
     """
 
-    def __init__(self, bus: Bus, facts: WorkerFacts, admission: Admission[Any], cache: LabelCache) -> None:
+    def __init__(self, bus: Bus, facts: WorkerFacts, admission: Admission, cache: LabelCache) -> None:
         self._bus = bus
         self._facts = facts
         self._admission = admission
@@ -65,6 +68,8 @@ class StateReporter:
             window=admission.window,
             capacity=self._cache.capacity,
             draining=admission.draining,
+            pass_tasks=self._facts.pass_tasks,
+            passes=admission.places if self._facts.pass_tasks > 1 else 0,
         )
 
     def entry(self) -> WorkerEntry:
@@ -76,8 +81,11 @@ class StateReporter:
             capacity=self._cache.capacity,
             slots=self._admission.slots,
             window=self._admission.window,
+            pass_tasks=self._facts.pass_tasks,
             task_types=self._facts.task_types,
+            pass_types=self._facts.pass_types,
             runtime=self._facts.runtime,
+            kind=self._facts.kind,
             version=self._facts.version,
             epoch_ms=self._epoch_ms,
             revision=self._revision,

@@ -1,9 +1,10 @@
-"""The run of one task: its label is loaded, it waits for a slot, its handler runs, and a `Result` says how it ended."""
+"""The way of a task through the worker: its label is loaded, it gets a slot, it runs, a `Result` says how it ended."""
 
 import asyncio
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final
 
 from loguru import logger
@@ -16,149 +17,195 @@ from bus.errors import (
     TooLargeError,
     UnknownTaskTypeError,
     WorkerError,
-    reason,
 )
-from bus.messages import Result, Status, Task
-from worker.admission import Admission
+from bus.messages import Result, Status
 from worker.clock import SenderClocks
 from worker.completed import Completed, hundredths
+from worker.error_text import text_of
 from worker.holder import LabelHolder
-from worker.runtimes.protocol import Runtime
-from worker.tasks import Limits, TaskContext, TaskType
-from worker.tokens import Tokens
+from worker.in_flight import TasksInFlight
+from worker.pass_runner import PassRunner, Ran, deadline_error, is_cancelled
+from worker.passes import Gathering
+from worker.taken import Answered, TakenTask
+from worker.tasks import TaskType
 
-MAX_REASON_CHARS: Final = 4_000
+ANSWER_BYTES: Final = 256 * 1024
+"""Outputs of a pass that are encoded before they are sent and others have a turn: 1 ms of work."""
+
+Answer = Callable[[list[Answered]], Awaitable[None]]
 
 
 class TaskRunner:
-    """Runs tasks in the slots of the admission. A fault in a task is that task's result, and disturbs nothing else."""
+    """Runs tasks in the slots of the gathering. A fault in a task is that task's result, and disturbs nothing else.
+
+    `answer` is called with tasks that have ended, once for each; their slots are free by then. Whatever a handler
+    raises becomes a failed result: also what is no `Exception`, since a KeyboardInterrupt or SystemExit that leaves its
+    asyncio task stops the event loop, and any other leaves the task unanswered.
+    """
 
     def __init__(
         self,
         worker_id: str,
         task_types: dict[str, TaskType],
-        admission: "Admission[asyncio.Future[None]]",
+        gathering: Gathering[TakenTask],
         holder: LabelHolder,
-        runtime: Runtime,
-        tokens: Tokens,
+        in_flight: TasksInFlight,
+        passes: PassRunner,
         *,
-        limits: Limits,
         max_output_bytes: Callable[[], int],
+        answer: Answer,
         log_completed: Callable[[Completed], None],
     ) -> None:
         self._worker_id: Final = worker_id
         self._task_types = task_types
-        self._admission = admission
+        self._gathering = gathering
         self._holder = holder
-        self._runtime = runtime
-        self._tokens = tokens
-        self._limits = limits
+        self._in_flight = in_flight
+        self._passes = passes
         self._max_output_bytes = max_output_bytes
+        self._answer = answer
         self._log_completed = log_completed
         self._clock = UnixClock()
         self._clocks = SenderClocks()
 
-    async def run(self, task: Task, sender: str, arrived: float) -> Result:
-        """Run one task, which came from `sender` at `arrived` (monotonic seconds), and return its result.
-
-        Whatever the handler raises becomes a failed result: also what is no `Exception`, since a KeyboardInterrupt
-        or SystemExit that leaves its asyncio task stops the event loop, and any other leaves the task unanswered.
-        """
+    def begin(self, taken: TakenTask) -> None:
+        """Have the task run: now if its label is loaded and a slot is free, else when both are so."""
         try:
-            return await self._run(task, sender, arrived)
-        except LabelbusError as exc:
-            return self._failed(task, exc)
-        except BaseException as exc:  # noqa: BLE001  # see above
-            if isinstance(exc, asyncio.CancelledError) and _is_cancelled():
-                return self._failed(task, RuntimeUnavailableError("the worker had to stop before the task was done"))
-            logger.bind(task_id=task.task_id, label=task.label).exception("task failed unexpectedly")
-            return self._failed(task, WorkerError(f"{task.task_type} failed: {_text_of(exc)}"))
+            self._check(taken)
+            use = self._holder.hit(taken.task.label)
+        except BaseException as exc:  # noqa: BLE001  # what a parameters type of one's own raises; see above
+            self._in_flight.serve(self._fail(taken, exc), name=taken.task.task_id)
+            return
+        if use is None:
+            self._in_flight.serve(self._load(taken), name=taken.task.task_id)
+        else:
+            taken.use = use
+            self._ready(taken)
 
-    async def _run(self, task: Task, sender: str, arrived: float) -> Result:
-        deadline = self._deadline(task, sender)
-        task_type = self._task_types.get(task.task_type)
-        if task_type is None:
+    async def cancel(self) -> None:
+        """Cancel all tasks that wait or run, and return when they are answered."""
+        while self._in_flight.is_serving:
+            self._gathering.clear()
+            await self._in_flight.cancel()
+        for taken in self._in_flight.tasks():
+            await self._fail(taken, RuntimeUnavailableError("the worker had to stop before the task was done"))
+
+    def _check(self, taken: TakenTask) -> None:
+        """Decode the parameters, and find out the deadline, by this clock."""
+        task, kind = taken.task, taken.kind
+        if kind is None:
             raise UnknownTaskTypeError(
                 f"this worker has no handler for {task.task_type}; it has {', '.join(sorted(self._task_types))}"
             )
-        parameters = task_type.decode(task.parameters)
-        _check_deadline(task, deadline)
-        use = self._holder.hit(task.label)
-        if use is None:
-            use = await self._holder.acquire(task.label, evict_hint=task.evict_label)
-        with use:
-            if not use.hit:
-                logger.bind(task_id=task.task_id, label=task.label, load_ms=round(use.load_ms, 1)).info(
-                    f"LABEL {'JOIN' if use.joined else 'MISS'}: {task.label}"
-                )
-            if self._admission.free_slots:
-                self._admission.start()
-            else:
-                await self._wait_for_slot()
-            try:
-                began = _check_deadline(task, deadline)
-                context = TaskContext(
-                    task_id=task.task_id,
-                    label=task.label,
-                    runtime=self._runtime,
-                    tokens=self._tokens,
-                    limits=self._limits,
-                    deadline=None if deadline == math.inf else deadline,
-                )
-                output = task_type.encode(await task_type.handler(context, parameters))
-                ended = time.monotonic()
-            finally:
-                self._free_slot()
-        if len(output) > (limit := self._max_output_bytes()):
-            raise TooLargeError(
-                f"the result of {task.task_type} has {len(output):,} bytes, over the {limit:,} that fit in a NATS "
-                "message: ask for less in one task, or raise max_payload on the NATS server"
+        taken.deadline = self._deadline(taken)
+        taken.parameters = kind.decode(task.parameters)
+        if time.monotonic() >= taken.deadline:
+            raise deadline_error(taken)
+
+    async def _load(self, taken: TakenTask) -> None:
+        """Have the label loaded, and the task run then."""
+        task = taken.task
+        try:
+            use = taken.use = await self._holder.acquire(task.label, evict_hint=task.evict_label)
+        except BaseException as exc:  # noqa: BLE001  # see above
+            await self._fail(taken, exc)
+            return
+        if not use.hit:
+            logger.bind(task_id=task.task_id, label=task.label, load_ms=round(use.load_ms, 1)).info(
+                f"LABEL {'JOIN' if use.joined else 'MISS'}: {task.label}"
             )
+        self._ready(taken)
+
+    def _ready(self, taken: TakenTask) -> None:
+        """Run a task whose label is loaded, alone if a slot is free; else it gathers with others."""
+        task, gathering = taken.task, self._gathering
+        if gathering.free_slots:
+            gathering.start()
+            self._in_flight.serve(self._run([taken]), name=task.task_id)
+        else:
+            gathering.wait(taken, task.label, task.task_type, shares=taken.shares)
+
+    async def _run(self, tasks: list[TakenTask]) -> None:
+        """Run a pass in its slot, hand the slot on, and answer."""
+        ran = await self._passes.run(tasks)
+        following = self._gathering.finish()
+        for taken in tasks:
+            taken.use.release()
+        if following:
+            self._in_flight.serve(self._run(list(following)), name=following[0].task.task_id)
+            if len(tasks) > 1:
+                with suppress(asyncio.CancelledError):
+                    await asyncio.sleep(0)  # the next run begins before the answers of this one are encoded
+        await self._answer_all(ran)
+
+    async def _answer_all(self, ran: list[Ran]) -> None:
+        """Encode and answer, with a turn for others after each `ANSWER_BYTES`."""
+        answered: list[Answered] = []
+        size = 0
+        for end in ran:
+            result = self._result(end)
+            answered.append(Answered(taken=end.taken, result=result))
+            size += len(result.output)
+            if size > ANSWER_BYTES:
+                await self._answer(answered)
+                answered, size = [], 0
+                with suppress(asyncio.CancelledError):
+                    await asyncio.sleep(0)
+        if answered:
+            await self._answer(answered)
+
+    async def _fail(self, taken: TakenTask, exc: BaseException) -> None:
+        """Answer a task that did not come to run."""
+        taken.use.release()
+        await self._answer([Answered(taken=taken, result=self._failed(taken, exc))])
+
+    def _result(self, ran: Ran) -> Result:
+        taken = ran.taken
+        task, kind, use = taken.task, taken.kind, taken.use
+        assert kind is not None
+        if ran.error is not None:
+            return self._failed(taken, ran.error, ran.size)
+        try:
+            output = kind.encode(ran.answer)
+            self._check_size(task.task_type, output)
+        except BaseException as exc:  # noqa: BLE001  # what an answer of one's own raises; see above
+            return self._failed(taken, exc, ran.size)
         result = Result(
             task_id=task.task_id,
             worker_id=self._worker_id,
             status=Status.OK,
             output=output,
             label_hit=use.hit,
-            queue_ms=max(0.0, (began - arrived) * 1000 - use.load_ms),
+            queue_ms=max(0.0, (ran.began - taken.arrived) * 1000 - use.load_ms),
             load_ms=use.load_ms,
-            run_ms=(ended - began) * 1000,
+            run_ms=(ran.ended - ran.began) * 1000,
             evicted_label=use.evicted,
             attempt=task.attempt,
+            pass_size=ran.size,
         )
-        self._log_completed(Completed(task, result, ended - arrived))
+        self._log_completed(Completed(task, result, ran.ended - taken.arrived))
         return result
 
-    async def _wait_for_slot(self) -> None:
-        ticket: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._admission.queue(ticket)
-        try:
-            await ticket
-        except asyncio.CancelledError:
-            if ticket.cancelled():
-                self._admission.withdraw(ticket)
-            else:  # it got the slot in the same moment
-                self._free_slot()
-            raise
+    def _check_size(self, task_type: str, output: bytes) -> None:
+        if len(output) > (limit := self._max_output_bytes()):
+            raise TooLargeError(
+                f"the result of {task_type} has {len(output):,} bytes, over the {limit:,} that fit in a NATS message: "
+                "ask for less in one task, or raise max_payload on the NATS server"
+            )
 
-    def _free_slot(self) -> None:
-        """Free a slot, and wake the task that has it from now on."""
-        ticket = self._admission.finish()
-        while ticket is not None and ticket.cancelled():
-            ticket = self._admission.finish()
-        if ticket is not None:
-            ticket.set_result(None)
-
-    def _deadline(self, task: Task, sender: str) -> float:
+    def _deadline(self, taken: TakenTask) -> float:
         """Return the task's deadline in monotonic seconds; infinity if it has none."""
+        task = taken.task
         now_ms = self._clock.now_ms()
         deadline_ms = self._clocks.deadline_here(
-            sender, deadline_ms=task.deadline_ms, sent_ms=task.sent_ms, now_ms=now_ms
+            taken.reply.sender, deadline_ms=task.deadline_ms, sent_ms=task.sent_ms, now_ms=now_ms
         )
         return time.monotonic() + (deadline_ms - now_ms) / 1000 if task.deadline_ms else math.inf
 
-    def _failed(self, task: Task, exc: LabelbusError) -> Result:
-        message = _text_of(exc)
+    def _failed(self, taken: TakenTask, exc: BaseException, pass_size: int = 1) -> Result:
+        task = taken.task
+        error = self._error(taken, exc)
+        message = text_of(error)
         log = logger.bind(
             task_id=task.task_id,
             task_type=task.task_type,
@@ -167,10 +214,10 @@ class TaskRunner:
             waited_ms=hundredths(task.waited_ms),
             expected_ms=hundredths(task.expected_ms),
             attempt=task.attempt,
-            code=exc.code,
+            code=error.code,
             reason=message,
         )
-        if isinstance(exc, WorkerError | DeadlineError):
+        if isinstance(error, WorkerError | DeadlineError):
             log.error("task failed")
         else:
             log.info("task refused")
@@ -178,30 +225,18 @@ class TaskRunner:
             task_id=task.task_id,
             worker_id=self._worker_id,
             status=Status.FAILED,
-            error_code=exc.code,
+            error_code=error.code,
             error_message=message,
             attempt=task.attempt,
+            pass_size=pass_size,
         )
 
-
-def _check_deadline(task: Task, deadline: float) -> float:
-    """Return the time now, in monotonic seconds; `DeadlineError` if the deadline has passed."""
-    now = time.monotonic()
-    if now >= deadline:
-        raise DeadlineError(f"the deadline of {task.task_id} passed before work on it began")
-    return now
-
-
-def _is_cancelled() -> bool:
-    """Return whether cancellation of the running task was requested; its code may also raise CancelledError itself."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
-
-
-def _text_of(exc: BaseException) -> str:
-    """Return the exception's text, fit for a message on the bus, whatever a handler's own exception does."""
-    try:
-        text = reason(exc)
-    except Exception:  # noqa: BLE001  # a faulty __str__
-        text = type(exc).__name__
-    return text[:MAX_REASON_CHARS].encode(errors="replace").decode()
+    def _error(self, taken: TakenTask, exc: BaseException) -> LabelbusError:
+        """Return the error that the task is answered with."""
+        if isinstance(exc, LabelbusError):
+            return exc
+        if isinstance(exc, asyncio.CancelledError) and is_cancelled():
+            return RuntimeUnavailableError("the worker had to stop before the task was done")
+        task = taken.task
+        logger.bind(task_id=task.task_id, label=task.label).opt(exception=exc).error("task failed unexpectedly")
+        return WorkerError(f"{task.task_type} failed: {text_of(exc)}")

@@ -12,11 +12,11 @@ from bus.codec import decode_progress, decode_task, encode_result, encode_state
 from bus.connection import Bus, Msg
 from bus.errors import BadNameError, LabelbusError, MalformedError, reason
 from bus.log_throttle import ThrottledLogger
-from bus.messages import Result, Status, Task
+from bus.messages import Result, Status, Task, WorkerState
 from bus.names import normalise_label
 from bus.owned import end
 from bus.registration import Registration
-from bus.subjects import ReplyAddress, reply_address
+from bus.subjects import reply_address
 from bus.version import labelbus_version
 from worker.admission import Admission
 from worker.cache import LabelCache
@@ -25,11 +25,15 @@ from worker.group import GroupMembership
 from worker.holder import LabelHolder
 from worker.in_flight import TasksInFlight
 from worker.loop_watch import LoopWatch
+from worker.pass_laws import PassLaws
+from worker.pass_runner import PassRunner
+from worker.passes import Gathering
 from worker.report import IDLE_INTERVAL_S, STATE_INTERVAL_S, StateReporter, WorkerFacts
 from worker.runner import TaskRunner
 from worker.runtimes.protocol import Runtime
 from worker.settings import WorkerSettings
 from worker.start import start_runtime
+from worker.taken import Answered, TakenTask
 from worker.tasks import Limits, TaskType
 from worker.tokens import Tokens
 
@@ -56,15 +60,21 @@ class WorkerService:
         self._runtime = runtime
         self._tasks = asyncio.TaskGroup()
         self._log = ThrottledLogger()
-        tokens = Tokens(settings.model_repository, held=settings.capacity + 1)
+        tokens = Tokens(settings.model_repository, held=settings.capacity + 1, max_tokens=settings.pass_tokens)
         cache = LabelCache(settings.capacity)
-        self._admission: Admission[asyncio.Future[None]] = Admission(slots=settings.slots, window=settings.window)
+        self._task_types = task_types
+        self._laws = PassLaws(settings.pass_tasks)
+        self._admission = Admission(slots=settings.slots, window=settings.window)
+        self._gathering: Gathering[TakenTask] = Gathering(slots=settings.slots, laws=self._laws)
         self._in_flight = TasksInFlight()
         self._group = GroupMembership(bus, self._admission, self._on_task)
         facts = WorkerFacts(
             worker_id=worker_id,
             runtime=runtime.name,
+            kind=settings.kind or runtime.name,
             task_types=tuple(sorted(task_types)),
+            pass_types=tuple(sorted(name for name, kind in task_types.items() if kind.passes)),
+            pass_tasks=settings.pass_tasks,
             version=labelbus_version(),
         )
         self._reporter = StateReporter(bus, facts, self._admission, cache)
@@ -72,15 +82,16 @@ class WorkerService:
         self._holder = LabelHolder(
             cache, runtime, self._tasks, on_load=tokens.forget, on_change=self._on_labels_changed
         )
+        limits = Limits(max_texts=settings.max_texts, max_text_chars=settings.max_text_chars)
         self._runner = TaskRunner(
             worker_id,
             task_types,
-            self._admission,
+            self._gathering,
             self._holder,
-            runtime,
-            tokens,
-            limits=Limits(max_texts=settings.max_texts, max_text_chars=settings.max_text_chars),
+            self._in_flight,
+            PassRunner(runtime, tokens, limits, self._laws),
             max_output_bytes=self._max_output_bytes,
+            answer=self._answer_all,
             log_completed=log_completed,
         )
         runtime.on_labels_lost(self._holder.lost)
@@ -98,7 +109,7 @@ class WorkerService:
             async with self._tasks:
                 await self._serve_until(stopping, ready)
         finally:
-            await self._in_flight.cancel()  # those that are left if anything here failed
+            await self._runner.cancel()  # those that are left if anything here failed
             self._log.flush()
             await self._runtime.stop()
 
@@ -144,7 +155,7 @@ class WorkerService:
         except TimeoutError:
             logger.bind(running=len(self._in_flight)).error("drain time is over; unfinished tasks are cancelled")
             self._holder.close()
-            await self._in_flight.cancel()
+            await self._runner.cancel()
 
     def _on_labels_changed(self) -> None:
         self._reporter.changed(IDLE_INTERVAL_S)
@@ -161,7 +172,9 @@ class WorkerService:
 
     async def _on_ping(self, msg: Msg) -> None:
         outstanding = self._in_flight.outstanding_for(reply_address(msg.reply).sender)
-        await self._answer(msg, encode_state(msgspec.structs.replace(self._reporter.state(), outstanding=outstanding)))
+        await self._answer(
+            msg.reply, encode_state(msgspec.structs.replace(self._reporter.state(), outstanding=outstanding))
+        )
 
     async def _on_task(self, msg: Msg) -> None:
         try:
@@ -169,44 +182,60 @@ class WorkerService:
         except MalformedError as exc:
             self._ignore(msg, exc)
             return
+        kind = self._task_types.get(task.task_type)
+        # A task that was tried before runs alone, for it may have killed its worker.
+        shares = kind is not None and kind.passes and task.attempt == 1 and self._laws.pass_tasks > 1
+        label, per_place = self._place(task, shares=shares)
         admission = self._admission
-        if not admission.is_open:
+        if not admission.has_room(label, per_place):
             busy = Result(task_id=task.task_id, worker_id=self._worker_id, status=Status.BUSY, attempt=task.attempt)
-            await self._answer(msg, self._payload(busy))
+            await self._answer(msg.reply, self._payload(busy, self._state()))
             return
-        admission.take()
+        admission.take(label, per_place)
         if admission.is_full:
             self._group.update()
         self._reporter.changed(STATE_INTERVAL_S)
-        reply = reply_address(msg.reply)
-        serve = self._serve(task, msg, reply, time.monotonic())
-        self._in_flight.begin(serve, name=task.task_id, reply=reply)
+        taken = TakenTask(
+            task=task,
+            reply_to=msg.reply,
+            reply=reply_address(msg.reply),
+            arrived=time.monotonic(),
+            shares=shares,
+            kind=kind,
+        )
+        self._in_flight.begin(taken)
+        self._runner.begin(taken)
 
-    async def _serve(self, task: Task, msg: Msg, reply: ReplyAddress, arrived: float) -> None:
-        """Run one task and answer it. The slot is free before the answer is sent, which tells so."""
-        try:
-            try:
-                result = await self._runner.run(task, reply.sender, arrived)
-            finally:
-                self._release()
-            await self._answer(msg, self._payload(result))
-        finally:
-            self._in_flight.end()  # not before: a task that is neither outstanding nor answered counts as lost
+    def _place(self, task: Task, *, shares: bool) -> tuple[str | None, int]:
+        """Return the arguments by which the admission counts the task."""
+        return (task.label, self._laws.tasks_per_place(task.label)) if shares else (None, 1)
 
-    def _release(self) -> None:
+    async def _answer_all(self, answered: list[Answered]) -> None:
+        """Answer tasks that have ended. Their places are free before the answers are sent, which tell so."""
         was_full = self._admission.is_full
-        self._admission.answered()
+        for each in answered:
+            label, per_place = self._place(each.taken.task, shares=each.taken.shares)
+            self._admission.answered(label, per_place)
         if was_full:
             self._group.update()
         # With a window the slots may still be taken, and yet another task be welcome: tell it at once in any case.
         self._reporter.changed(IDLE_INTERVAL_S if was_full else STATE_INTERVAL_S)
+        state = self._state()
+        for each in answered:
+            try:
+                await self._answer(each.taken.reply_to, self._payload(each.result, state))
+            finally:
+                self._in_flight.end(each.taken)  # not before: a task neither outstanding nor answered counts as lost
 
     def _max_output_bytes(self) -> int:
         return self._bus.max_payload_bytes - RESULT_OVERHEAD_BYTES
 
-    def _payload(self, result: Result) -> bytes:
-        """Return the result with the worker's state as of now, or without it once the worker has left."""
-        state = None if self._has_left else self._reporter.state()
+    def _state(self) -> WorkerState | None:
+        """Return the worker's state as of now, None once the worker has left."""
+        return None if self._has_left else self._reporter.state()
+
+    def _payload(self, result: Result, state: WorkerState | None) -> bytes:
+        """Return the result with the worker's state."""
         payload = encode_result(msgspec.structs.replace(result, state=state))
         if len(payload) > self._bus.max_payload_bytes:  # so many labels that the state leaves no room
             payload = encode_result(result)
@@ -216,11 +245,11 @@ class WorkerService:
         self.malformed += 1
         self._log.warning("message ignored", subject=msg.subject, reason=reason(exc), malformed=self.malformed)
 
-    async def _answer(self, msg: Msg, payload: bytes) -> None:
-        if not msg.reply:
-            self._log.warning("message without a reply subject not answered", subject=msg.subject)
+    async def _answer(self, subject: str, payload: bytes) -> None:
+        if not subject:
+            self._log.warning("message without a reply subject not answered", subject=subject)
             return
         try:
-            await self._bus.publish(msg.reply, payload)
+            await self._bus.publish(subject, payload)
         except LabelbusError as exc:
-            logger.bind(subject=msg.reply, bytes=len(payload), reason=reason(exc)).error("answer not sent")
+            logger.bind(subject=subject, bytes=len(payload), reason=reason(exc)).error("answer not sent")

@@ -24,6 +24,25 @@ class WorkerSettings(RuntimeSettings, frozen=True, kw_only=True):
         int,
         Meta(description="Tasks taken ahead while all slots are full, to hide the way between tasks.", ge=0, le=100),
     ] = 1
+    pass_tasks: Annotated[
+        int,
+        Meta(
+            description="Most tasks of one label in one run of its model (a pass); 1 switches passes off.",
+            ge=1,
+            le=1_024,
+        ),
+    ] = 64
+    pass_tokens: Annotated[
+        int,
+        Meta(description="Most padded tokens in one run of a model; a longer text runs alone.", ge=1, le=1 << 20),
+    ] = 16_384
+    kind: Annotated[
+        str,
+        Meta(
+            description="Workers of one kind are alike in speed; the runtime's name when empty.",
+            pattern="^[A-Za-z0-9._-]{0,64}$",
+        ),
+    ] = ""
     heartbeat_s: Annotated[float, Meta(description="Between heartbeats; a key lives three.", ge=0.2, le=60)] = (
         DEFAULT_HEARTBEAT_S
     )

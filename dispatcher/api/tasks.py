@@ -104,6 +104,7 @@ def task_headers(answer: TaskAnswer) -> RawHeaders:
         (b"labelbus-run-ms", b"%.2f" % answer.run_ms),
         (b"labelbus-expected-ms", b"%.2f" % answer.expected_ms),
         (b"labelbus-attempt", b"%d" % answer.attempt),
+        (b"labelbus-pass", b"%d" % answer.pass_size),
     ]
     if answer.evicted_label:
         headers.append((b"labelbus-evicted", answer.evicted_label.encode()))

@@ -21,10 +21,15 @@ class StackSettings(msgspec.Struct, frozen=True, kw_only=True):
     capacity: Annotated[int, Meta(description="Labels that a worker holds.", ge=1)] = 2
     slots: Annotated[int, Meta(description="Tasks that a worker runs at once.", ge=1)] = 1
     window: Annotated[int, Meta(description="Tasks that a worker accepts beyond its slots.", ge=0)] = 1
+    pass_tasks: Annotated[
+        int, Meta(description="Most tasks of one label in one run of its model (a pass); 1: no passes.", ge=1, le=1_024)
+    ] = 64
     runtime: Annotated[Literal["auto", "triton", "onnx", "simulated"], Meta(description="Runtime of the workers.")] = (
         "auto"
     )
     simulated_load_ms: Annotated[float, Meta(description="Time of a simulated load.", ge=0)] = 500.0
+    simulated_run_ms: Annotated[float, Meta(description="Time of a simulated run whatever is in it.", ge=0)] = 0.0
+    simulated_item_ms: Annotated[float, Meta(description="Time that each task adds to a simulated run.", ge=0)] = 0.0
     threads: Annotated[int, Meta(description="Threads of one run of one model; 0: one a core.", ge=0)] = 0
     handlers: Annotated[
         tuple[str, ...], Meta(description="Module with task types of one's own, for the workers; may be repeated.")

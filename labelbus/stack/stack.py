@@ -113,7 +113,8 @@ class Stack:
             *("-m", "worker", "--worker-id", worker_id, "--capacity", str(s.capacity), "--slots", str(s.slots)),
             *("--window", str(s.window), "--runtime", s.runtime, "--threads", str(s.threads)),
             *("--model-repository", str(s.model_repository.resolve())),
-            *("--simulated-load-ms", str(s.simulated_load_ms)),
+            *("--pass-tasks", str(s.pass_tasks), "--simulated-load-ms", str(s.simulated_load_ms)),
+            *("--simulated-run-ms", str(s.simulated_run_ms), "--simulated-item-ms", str(s.simulated_item_ms)),
             *(argument for module in s.handlers for argument in ("--handlers", module)),
         ]
 

@@ -47,7 +47,7 @@ async def block(context: TaskContext, parameters: float) -> str:
 
 
 def give(worker: Any, *task_types: TaskType) -> None:
-    worker.service._runner._task_types |= {kind.name: kind for kind in task_types}
+    worker.service._task_types |= {kind.name: kind for kind in task_types}
 
 
 @pytest.mark.parametrize("how", EXITS)
@@ -88,7 +88,7 @@ async def test_tasks_that_are_cancelled_while_they_wait_for_a_slot_leave_it_to_o
     results = await asyncio.wait_for(asyncio.gather(*tasks), DEADLINE_S)
     assert {result.error_code for result in results} == {"runtime_unavailable"}
     await asyncio.wait_for(worker.running, DEADLINE_S)
-    assert worker.service._admission.free_slots == 1
+    assert worker.service._gathering.free_slots == 1
 
 
 async def test_a_handler_that_blocked_the_event_loop_is_answered_and_logged_with_its_place(make_worker, logged):

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 
 from bus.errors import BadParametersError
+from tests.worker.alone import alone
 from worker.handlers.infer import DATATYPES, Tensor, from_array, infer, to_array
 from worker.tasks import TaskContext
 
@@ -131,7 +132,7 @@ def context(runtime: object) -> TaskContext:
 
 
 async def run(parameters: dict[str, Any]) -> Any:
-    return orjson.loads(await infer.handler(context(Echo()), infer.decode(orjson.dumps(parameters))))
+    return orjson.loads(await alone(infer, context(Echo()), infer.decode(orjson.dumps(parameters))))
 
 
 def one(name: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from bus.errors import WorkerError
+from tests.worker.alone import alone
 from worker.handlers.embed_texts import EmbedTexts, embed_texts
 from worker.handlers.infer import Infer, infer
 from worker.non_finite import path_of_non_finite
@@ -96,6 +97,8 @@ class FakeModel:
     async def encode(self, label: str, texts: list[str]) -> list[TokenBatch]:
         return [TokenBatch(inputs={}, rows=tuple(reversed(range(len(texts)))))]
 
+    def observe(self, label: str, batch: TokenBatch, seconds: float) -> None: ...
+
     def context(self) -> TaskContext:
         model = cast(Any, self)
         return TaskContext(task_id="t", label="org/one", runtime=model, tokens=model, limits=Limits())
@@ -106,10 +109,10 @@ async def test_embed_texts_never_gives_one_and_names_the_text(value):
     embeddings = np.ones((3, 4), np.float32)
     embeddings[0, 2] = value  # the rows of the batch are those of the texts in reverse
     with pytest.raises(WorkerError, match=r"org/one computed (nan|inf) for text 2, at `\$\.embeddings\[2\]\[2\]`"):
-        await embed_texts.handler(FakeModel(sentence_embedding=embeddings).context(), EmbedTexts(texts=["a", "b", "c"]))
+        await alone(embed_texts, FakeModel(sentence_embedding=embeddings).context(), EmbedTexts(texts=["a", "b", "c"]))
     embeddings[0, 2] = 0.5
-    answer = await embed_texts.handler(
-        FakeModel(sentence_embedding=embeddings).context(), EmbedTexts(texts=["a", "b", "c"])
+    answer = await alone(
+        embed_texts, FakeModel(sentence_embedding=embeddings).context(), EmbedTexts(texts=["a", "b", "c"])
     )
     assert orjson.loads(answer)["embeddings"][2] == [1.0, 1.0, 0.5, 1.0]
 
@@ -122,9 +125,9 @@ async def test_infer_never_gives_one_and_names_the_output(kind):
     wrong = np.array([[1.0, 2.0], [math.nan, 3.0]], kind)
     model = FakeModel(label=np.array([b"null"], object), scores=wrong)
     with pytest.raises(WorkerError, match=r"in its output scores, at `\$\.outputs\[1\]\.data\[2\]`"):
-        await infer.handler(model.context(), INPUTS)
+        await alone(infer, model.context(), INPUTS)
 
 
 async def test_infer_gives_back_a_text_that_reads_null():
-    answer = await infer.handler(FakeModel(label=np.array([b"null"], object)).context(), INPUTS)
+    answer = await alone(infer, FakeModel(label=np.array([b"null"], object)).context(), INPUTS)
     assert orjson.loads(answer)["outputs"][0]["data"] == ["null"]

@@ -8,8 +8,9 @@ import numpy as np
 import orjson
 from msgspec import Meta
 
-from bus.errors import BadParametersError, WorkerError
+from bus.errors import BadParametersError, LabelbusError, WorkerError
 from bus.names import model_name
+from worker.joined_runs import Inputs, inputs_of, run_joined
 from worker.non_finite import has_null
 from worker.runtimes.protocol import Tensors
 from worker.tasks import TaskContext, task_type
@@ -59,24 +60,56 @@ class Infer(msgspec.Struct, frozen=True, kw_only=True):
     outputs: list[RequestedOutput] = []
 
 
-@task_type("infer")
-async def infer(context: TaskContext, parameters: Infer) -> bytes:
-    """Run the label's model on the inputs: `{"model_name", "outputs": [{"name", "shape", "datatype", "data"}]}`."""
-    inputs: Tensors = {tensor.name: to_array(tensor) for tensor in parameters.inputs}
-    if len(inputs) < len(parameters.inputs):
-        raise BadParametersError("two inputs have the same name")
-    results = await context.runtime.run(context.label, inputs, timeout_s=context.timeout_s)
-    wanted = [output.name for output in parameters.outputs] or list(results)
-    for name in wanted:
-        if name not in results:
-            raise BadParametersError(f"the model has no output {name}; it has {', '.join(sorted(results))}")
-    outputs = [from_array(name, results[name]) for name in wanted]
-    output = orjson.dumps(
-        {"model_name": model_name(context.label), "outputs": outputs}, option=orjson.OPT_SERIALIZE_NUMPY
-    )
-    if has_null(output):  # in a text, in a name, or for a number that JSON has not
-        _check_finite(context.label, outputs)
-    return output
+class Outputs:
+    """The outputs of a model for one task, as the task asked for them."""
+
+    __slots__ = ("_label", "_tensors", "_wanted")
+
+    def __init__(self, label: str, tensors: Tensors, task: Infer) -> None:
+        self._label = label
+        self._tensors = tensors
+        self._wanted = [output.name for output in task.outputs] or list(tensors)
+
+    def to_json(self) -> bytes:
+        """Return `{"model_name", "outputs": [{"name", "shape", "datatype", "data"}]}`.
+
+        Raises `BadParametersError` for an output that the model has not, `WorkerError` for NaN and infinity.
+        """
+        tensors = self._tensors
+        for name in self._wanted:
+            if name not in tensors:
+                raise BadParametersError(f"the model has no output {name}; it has {', '.join(sorted(tensors))}")
+        outputs = [from_array(name, tensors[name]) for name in self._wanted]
+        output = orjson.dumps(
+            {"model_name": model_name(self._label), "outputs": outputs}, option=orjson.OPT_SERIALIZE_NUMPY
+        )
+        if has_null(output):  # in a text, in a name, or for a number that JSON has not
+            _check_finite(self._label, outputs)
+        return output
+
+
+@task_type("infer", passes=True)
+async def infer(contexts: list[TaskContext], parameters: list[Infer]) -> list[Outputs | LabelbusError]:
+    """Run the label's model on the inputs of each task.
+
+    Tensors of tasks that differ in their first dimension only are joined into one run, up to the rows that the model
+    takes at once; the others run one after the other.
+    """
+    results = await run_joined([_inputs(*task) for task in zip(contexts, parameters, strict=True)])
+    return [
+        result if isinstance(result, LabelbusError) else Outputs(context.label, result, task)
+        for context, task, result in zip(contexts, parameters, results, strict=True)
+    ]
+
+
+def _inputs(context: TaskContext, task: Infer) -> Inputs | BadParametersError:
+    try:
+        tensors = {tensor.name: to_array(tensor) for tensor in task.inputs}
+    except BadParametersError as exc:
+        return exc
+    if len(tensors) < len(task.inputs):
+        return BadParametersError("two inputs have the same name")
+    return inputs_of(context, tensors)
 
 
 def to_array(tensor: Tensor) -> "np.ndarray[Any, np.dtype[Any]]":

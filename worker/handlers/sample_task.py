@@ -41,13 +41,17 @@ class Sample:
 async def sample_task(context: TaskContext, parameters: Sample) -> dict[str, Any]:
     """Sleep and compute; return `label`, `elapsed_ms` and the further fields. The label is loaded as for any task."""
     started = time.perf_counter()
-    times = parameters.times
+    await spend(parameters.times)
+    elapsed_ms = (time.perf_counter() - started) * 1000
+    return {**parameters.further, "label": context.label, "elapsed_ms": elapsed_ms}
+
+
+async def spend(times: Times) -> None:
+    """Sleep and compute."""
     if times.sleep_ms:
         await asyncio.sleep(times.sleep_ms / 1000)
     if times.busy_ms:
         await asyncio.to_thread(_spin, times.busy_ms / 1000)
-    elapsed_ms = (time.perf_counter() - started) * 1000
-    return {**parameters.further, "label": context.label, "elapsed_ms": elapsed_ms}
 
 
 def _spin(seconds: float) -> None:

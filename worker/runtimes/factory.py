@@ -21,7 +21,11 @@ def make_runtime(settings: RuntimeSettings) -> Runtime:
     match settings.runtime:
         case "simulated":
             return SimulatedRuntime(
-                settings.simulated_load_ms, sigma=settings.simulated_load_sigma, seed=settings.simulated_seed
+                settings.simulated_load_ms,
+                sigma=settings.simulated_load_sigma,
+                seed=settings.simulated_seed,
+                run_ms=settings.simulated_run_ms,
+                item_ms=settings.simulated_item_ms,
             )
         case "onnx":
             return _onnx(settings)

@@ -112,6 +112,10 @@ class LocalTritonRuntime:
         """See `Runtime`."""
         return await self._running().run(label, inputs, timeout_s=timeout_s)
 
+    async def max_rows(self, label: str) -> int:
+        """See `Runtime`."""
+        return await self._running().max_rows(label)
+
     async def _launch(self, connect: Callable[[], Awaitable[None]]) -> None:
         """Start a server and connect to it; `RuntimeUnavailableError` with its last log lines if it dies first."""
         assert self._folder is not None

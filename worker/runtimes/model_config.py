@@ -1,6 +1,8 @@
 """The tensors that an entry's config.pbtxt declares, and the check of inputs against them."""
 
+import asyncio
 from collections.abc import Iterable
+from pathlib import Path
 
 import msgspec
 from google.protobuf import text_format
@@ -41,6 +43,33 @@ def read_model_config(entry: ModelEntry) -> ModelConfig:
         inputs=tuple(_specs(message.input)),
         outputs=tuple(_specs(message.output)),
     )
+
+
+class RowLimits:
+    """The `max_batch_size` of the entries of a repository, each read once after a load; 0 where it cannot be read."""
+
+    def __init__(self, repository: Path | None) -> None:
+        self._repository = repository
+        self._known: dict[str, int] = {}
+
+    async def max_rows(self, label: str) -> int:
+        """Return the label's `max_batch_size`."""
+        found = self._known.get(label)
+        if found is None:
+            found = self._known[label] = await asyncio.to_thread(self._read, label)
+        return found
+
+    def forget(self, label: str) -> None:
+        """Have the label's entry read again, since its model is loaded or unloaded."""
+        self._known.pop(label, None)
+
+    def _read(self, label: str) -> int:
+        if self._repository is None:
+            return 0
+        try:
+            return read_model_config(ModelEntry(self._repository, label)).max_batch_size
+        except (LoadError, UnknownModelError):  # of a Triton with a repository of its own
+            return 0
 
 
 def check_inputs(config: ModelConfig, inputs: Tensors) -> None:

@@ -83,6 +83,11 @@ class OnnxRuntime:
             raise DeadlineError(f"{label} gave no answer in time") from exc
         return outputs
 
+    async def max_rows(self, label: str) -> int:
+        """See `Runtime`."""
+        model = self._models.get(label)
+        return 0 if model is None else model.config.max_batch_size
+
     async def _in_thread(self, function: Any, *args: Any) -> Any:
         if self._pool is None:
             raise RuntimeUnavailableError("the ONNX runtime is not started")

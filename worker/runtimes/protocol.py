@@ -57,3 +57,9 @@ class Runtime(Protocol):
         `RuntimeUnavailableError`: the runtime or this model's process is away; another `load` repairs that.
         `DeadlineError`: no answer within `timeout_s`.
         """
+
+    async def max_rows(self, label: str) -> int:
+        """Return how many rows, of several tasks, a run of a loaded label takes; 0 if they cannot be joined.
+
+        That is so for a model without a batch dimension, and where its configuration cannot be read.
+        """

@@ -45,3 +45,14 @@ class RuntimeSettings(BusSettings, frozen=True, kw_only=True):
         float, Meta(description="Spread of simulated loads (log-normal); 0 is none.", ge=0, le=3)
     ] = 0.0
     simulated_seed: Annotated[int, Meta(description="Seed of the spread of simulated loads.")] = 0
+    simulated_run_ms: Annotated[
+        float, Meta(description="Time of a simulated run whatever is in it (a of a + b·n).", ge=0, le=3_600_000)
+    ] = 0.0
+    simulated_item_ms: Annotated[
+        float, Meta(description="Time that each task adds to a simulated run (b of a + b·n).", ge=0, le=3_600_000)
+    ] = 0.0
+
+    @property
+    def has_simulated_law(self) -> bool:
+        """True for a simulated runtime whose runs take time; then tasks share its runs."""
+        return self.runtime == "simulated" and self.simulated_run_ms + self.simulated_item_ms > 0

@@ -17,6 +17,7 @@ from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 from bus.errors import BadParametersError, LoadError, RuntimeUnavailableError, TooLargeError, UnknownModelError
 from bus.model_repository import ModelEntry
 from bus.names import model_name
+from worker.runtimes.model_config import RowLimits
 from worker.runtimes.protocol import LabelsLost, Tensors
 from worker.runtimes.triton_errors import load_error, loses_label, run_error
 
@@ -62,6 +63,7 @@ class TritonRuntime:
     ) -> None:
         self._target = target
         self._repository = repository
+        self._row_limits = RowLimits(repository)
         self._start_timeout_s = start_timeout_s
         self._load_timeout_s = load_timeout_s
         self._reconnect_wait_s = reconnect_wait_s
@@ -137,11 +139,13 @@ class TritonRuntime:
         except asyncio.CancelledError:
             self._stale.add(model)
             raise
+        self._row_limits.forget(label)
         self._held[label] = next(self._loads)
 
     async def unload(self, label: str) -> None:
         """See `Runtime`."""
         self._held.pop(label, None)
+        self._row_limits.forget(label)
         self._stale.add(model_name(label))
         with contextlib.suppress(RuntimeUnavailableError):  # it stays stale: the next load unloads it
             await self._clear_stale()
@@ -157,6 +161,10 @@ class TritonRuntime:
                 self._lose(frozenset({label}))
             raise run_error(label, exc) from exc
         return {output.name: result.as_numpy(output.name) for output in result.get_response().outputs}
+
+    async def max_rows(self, label: str) -> int:
+        """See `Runtime`. A Triton with a model repository of its own tells none."""
+        return await self._row_limits.max_rows(label)
 
     def lose_all(self) -> None:
         """Count no label as loaded any more: the server has ended."""
