@@ -160,6 +160,7 @@ class DispatcherService:
             label_hit=result.label_hit,
             load_ms=result.load_ms,
             run_ms=result.run_ms,
+            pass_size=result.pass_size,
             evicted_label=result.evicted_label,
             retryable=result.error_code in RETRYABLE_CODES,
             view=None if result.state is None else view_of_state(result.state),
@@ -183,7 +184,7 @@ class DispatcherService:
         state = result.state
         view = None if state is None else view_of_state(state)
         commands = self.router.bounced(now, assignment_id, no_responders=False, view=view)
-        if state is None or state.running < state.slots + state.window:
+        if view is None or not view.is_full:
             self._broken.update()
         return commands
 

@@ -57,9 +57,13 @@ class TaskSpec(msgspec.Struct, Generic[Carried], frozen=True, kw_only=True):
 class WorkerView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Description that a worker gives of itself at (`epoch_ms`, `revision`); a view older than the last is ignored.
 
-    `running` None and `task_types` None mean that the view does not say: a registry entry has no `running`, a state
-    message no `task_types`. `load_ms` holds load times measured by any worker. `window` is the number of tasks taken
-    beyond `slots`, by a worker whose loads take no slot.
+    None means that the view does not say: a registry entry has no `running` and no `places`, a state message no
+    `task_types`, `pass_types` and `kind`. `load_ms` holds load times measured by any worker. `window` is the number of
+    places beyond `slots`, of a worker whose loads take no slot.
+
+    Up to `pass_tasks` tasks of one label and one of the `pass_types` share a run (a pass). `running` counts tasks,
+    `places` what they take of slots and window; without passes each task takes one. Workers of one `kind` are alike in
+    speed.
     """
 
     worker_id: str
@@ -70,16 +74,32 @@ class WorkerView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     window: int = 0
     capacity: int = 1
     draining: bool = False
+    pass_tasks: int = 1
+    places: int | None = None
     task_types: tuple[str, ...] | None = None
+    pass_types: tuple[str, ...] | None = None
+    kind: str | None = None
     load_ms: Mapping[str, float] | None = None
     epoch_ms: int = 0
     revision: int = 0
+
+    @property
+    def places_taken(self) -> int | None:
+        """Places of slots and window that are taken; None if the view does not say."""
+        return self.running if self.pass_tasks <= 1 else self.places
+
+    @property
+    def is_full(self) -> bool:
+        """True if the worker says that it has no place left."""
+        taken = self.places_taken
+        return taken is not None and taken >= self.slots + self.window
 
 
 class WorkerUse(msgspec.Struct, frozen=True, kw_only=True):
     """Use of a worker as the router sees it, tasks of other dispatchers included.
 
-    `labels` is the number of labels held, `loading` the number of those that are still being loaded.
+    `running` is the number of places taken: of tasks, but tasks that share a run take one together. `labels` is the
+    number of labels held, `loading` the number of those that are still being loaded.
     """
 
     worker_id: str
@@ -92,12 +112,16 @@ class WorkerUse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Result of an assignment. `retryable` marks a failure that another worker may not have."""
+    """Result of an assignment. `retryable` marks a failure that another worker may not have.
+
+    `run_ms` is the time of the run, which `pass_size` tasks shared, this one included.
+    """
 
     ok: bool
     label_hit: bool
     load_ms: float
     run_ms: float
+    pass_size: int = 1
     evicted_label: str = ""
     retryable: bool = False
     view: WorkerView | None = None

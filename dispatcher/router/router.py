@@ -212,13 +212,13 @@ class Router(Generic[Carried]):
         return sorted(worker.worker_id for worker in self._state.pool if worker.broken)
 
     def uses(self) -> list[WorkerUse]:
-        """Return how each known worker is used. `running` counts tasks that it took ahead."""
+        """Return how each known worker is used. `running` counts places that are taken ahead."""
         return [
             WorkerUse(
                 worker_id=worker.worker_id,
                 slots=worker.slots,
                 capacity=worker.capacity,
-                running=min(len(worker.assignments) + worker.foreign, worker.slots + worker.window),
+                running=min(worker.places + worker.foreign, worker.slots + worker.window),
                 labels=len(worker.labels),
                 loading=len(worker.loading),
                 draining=worker.draining,

@@ -17,10 +17,11 @@ class Contention:
         self._policy = state.policy.contention
 
     def observe(self, worker: Worker, view: WorkerView) -> None:
-        """Take in how many tasks of others the worker runs by its view. Room is to be counted again after it."""
-        if view.running is None:
+        """Take in how many places others take by the worker's view. Room is to be counted again after it."""
+        taken = view.places_taken
+        if taken is None:
             return
-        foreign = max(0, view.running - len(worker.assignments))
+        foreign = max(0, taken - worker.places)
         if not worker.yielding:
             worker.foreign = foreign
         elif foreign:  # another dispatcher took its time slice
@@ -35,7 +36,7 @@ class Contention:
         policy = self._policy
         worker.yielding = False
         self._notice_others(now, worker)
-        self._believe(worker, max(worker.foreign, worker.slots + worker.window - len(worker.assignments), 1))
+        self._believe(worker, max(worker.foreign, worker.slots + worker.window - worker.places, 1))
         self._state.pool.set_busy(worker)
         worker.retry_delay_s = min(max(worker.retry_delay_s * 2, policy.retry_s), policy.retry_max_s)
         self._retry_later(now, worker)

@@ -27,7 +27,7 @@ class Health:
 
     def bounced(self, now: float, worker: Worker, view: WorkerView | None) -> None:
         """Count a BUSY answer and the view that came with it; it is false if the worker says that it has room."""
-        if says_full(view or worker.view):
+        if (view or worker.view).is_full:
             worker.false_bounces = 0
             return
         if not worker.false_bounces:
@@ -55,8 +55,3 @@ class Health:
     def resume(self, worker: Worker) -> None:
         """End the pause of a worker."""
         worker.paused = False
-
-
-def says_full(view: WorkerView) -> bool:
-    """Return True if the worker says that it takes no more tasks."""
-    return view.running is not None and view.running >= view.slots + view.window

@@ -17,6 +17,11 @@ def learn(state: RouterState, assignment: Assignment, outcome: Outcome) -> None:
     estimates = state.policy.estimates
     if outcome.label_hit:  # the first run after a load takes several times as long as the others
         run_s = max(outcome.run_ms, 0.0) / 1e3
+        worker = assignment.worker
+        if assignment.shares and worker is not None:
+            law = state.law(assignment.label, worker)
+            law.observe(min(max(outcome.pass_size, 1), worker.pass_tasks), run_s, worker.pass_tasks)
+            run_s = law.single_s
         assignment.label.observe_run(run_s, estimates.run_alpha)
         state.runs.observe(run_s)
     if not assignment.is_load or outcome.label_hit:

@@ -13,17 +13,18 @@ def is_current(worker: Worker, view: WorkerView) -> bool:
 
 def changes_nothing(worker: Worker, view: WorkerView) -> bool:
     """Return True if all that is new in the view is its revision, as in most results."""
-    running = view.running
-    ours = len(worker.assignments)
+    taken = view.places_taken
+    ours = worker.places
     return (
         view.labels == worker.synced_labels
         and not view.loading
         and view.epoch_ms == worker.epoch_ms
         and view.revision >= worker.revision
-        and running is not None
-        and worker.foreign == (running - ours if running > ours else 0)
+        and taken is not None
+        and worker.foreign == (taken - ours if taken > ours else 0)
         and view.slots == worker.slots
         and view.window == worker.window
+        and view.pass_tasks == worker.pass_tasks
         and view.capacity == worker.capacity
         and not (view.draining or worker.draining or worker.yielding or worker.foreign_loads)
         and view.task_types is None
@@ -53,6 +54,11 @@ def apply_view(
     worker.slots = view.slots
     worker.capacity = view.capacity
     worker.window = view.window
+    worker.pass_tasks = view.pass_tasks
+    if view.pass_types is not None:
+        worker.pass_types = frozenset(view.pass_types)
+    if view.kind is not None:
+        worker.kind = view.kind
     if view.draining != worker.draining:
         was_usable = worker.usable
         state.pool.set_draining(worker, view.draining)

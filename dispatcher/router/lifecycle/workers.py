@@ -226,6 +226,8 @@ class WorkerLifecycle:
             self._state.pool.set_busy(worker)
             if worker.foreign and worker.usable:
                 contention.full(now, worker)
+            if worker.pass_tasks > 1 and worker.usable:
+                scheduler.serve(now, worker)  # tasks may join a pass without a place of their own
             return
         if now < self._state.others_until:
             if contention.is_slice_over(now, worker):

@@ -82,6 +82,8 @@ class CostModel:
         if not label.holders:
             return count * (now + load_s) - label.arrival_sum
         run_s = state.runs.mean if label.run_s is None else label.run_s
+        if label.laws:
+            run_s = self._pass_share_s(label, next(iter(label.holders)), count / len(label.holders), run_s)
         if run_s < _LEAST_RUN_S:
             run_s = _LEAST_RUN_S
         soonest, slots = _soonest_free(label, now)
@@ -150,7 +152,8 @@ class CostModel:
             delay_s = state.loads.mean if label.load_s is None else label.load_s
             if holders > 1:
                 run_s = state.runs.mean if label.run_s is None else label.run_s
-                use = rate * run_s * others / ((holders - 1) * worker.slots)
+                each_s = self._pass_share_s(label, worker, math.inf, run_s) if label.laws else run_s
+                use = rate * each_s * others / ((holders - 1) * worker.slots)
                 if use < 1.0:
                     delay_s = min(delay_s, run_s * use / (1.0 - use))
             regret = delay_s * (rate * load_s + label.queue_length)
@@ -158,6 +161,13 @@ class CostModel:
                 least = regret
                 best = label
         return None if best is None else Eviction(best, least)
+
+    def _pass_share_s(self, label: PoolLabel, worker: Worker, count: float, run_s: float) -> float:
+        """Return the time that one of `count` tasks takes of the worker, which runs them in passes: b + a/n."""
+        law = label.laws.get(worker.kind)
+        if law is None or law.limit <= 1:
+            return run_s
+        return law.unit_s + law.fixed_s / min(law.limit, max(count, 1.0))
 
     def may_load(self, worker: Worker, now: float) -> bool:
         """Return True if the worker takes a load, and other dispatchers have had their chance to run hits there."""

@@ -109,6 +109,17 @@ class Eligibility:
                     oldest = best.arrived
         return best
 
+    def has_older_hit(self, now: float, worker: Worker, arrived: float, label: PoolLabel) -> bool:
+        """Return True if a task of another label that the worker may run and holds arrived before that."""
+        if not self.count:
+            return False
+        return any(
+            queue[0].arrived < arrived
+            for lane in self._lanes_for(worker)
+            for other, queue in lane.by_label.items()
+            if other is not label and other in worker.labels and worker.loading.get(other, 0.0) <= now
+        )
+
     def next_load(self, now: float, worker: Worker, *, arrived_before: float = math.inf) -> LoadPlan | None:
         """Return a load for one of the oldest tasks that the worker may run; set timers for those that pay later."""
         for lane in self._lanes_for(worker):

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dispatcher.router.messages import Route
 from dispatcher.router.scheduling.cost import CostModel
 from dispatcher.router.scheduling.eligibility import Eligibility
+from dispatcher.router.scheduling.pass_admission import PassAdmission
 from dispatcher.router.scheduling.placement import Placement
 from dispatcher.router.scheduling.scheduler import Place
 from dispatcher.router.state.labels import Label
@@ -26,32 +27,42 @@ class LateBindingScheduler:
         self._cost_model = CostModel(state)
         self._eligibility = Eligibility(state, self._cost_model)
         self._placement = Placement(state, self._cost_model, self._eligibility)
+        self._passes = PassAdmission(state, self._placement, self._eligibility)
 
     # ── tasks ──
 
     def find_place(self, now: float, task: PoolTask) -> Place | None:
-        """Return a free holder of the new task's label, if no task waits there already."""
+        """Return a free holder of the new task's label, or one whose next pass it joins; None if others wait there."""
         label = task.label
-        if not label.free_holders or label.queue_length or not self._state.pool.all_run(task.spec.task_type):
+        if label.queue_length or not (label.free_holders or label.gathering):
             return None
-        return self._free_holder(now, label)
+        if not self._state.pool.all_run(task.spec.task_type):
+            return None
+        worker = self._free_holder(now, label)
+        if worker is None and label.gathering:
+            return self._passes.find(now, label, task)
+        return worker
 
     def start(self, now: float, task: PoolTask, place: Place) -> None:
         """Run a task on the holder that `find_place` returned."""
         assert isinstance(place, Worker)
-        self._state.send(now, task, place, Route.HIT)
+        self._state.send(now, task, place, Route.HIT if place.room > 0 else Route.WAIT)
 
     def enqueue(self, now: float, task: PoolTask) -> None:
         """Let a task wait: a new one at the end, one that came back at its place by age."""
         state = self._state
         state.waiting += 1
+        label = task.label
         if task.spec.deadline is not None:
             state.timers.set(task.spec.deadline, task)
         if self._eligibility.is_for_some(now, task):
             self._eligibility.push(now, task)
             self._eligibility.offer(now, task)
+            if label.gathering and self._eligibility.contains(task):
+                worker = self._passes.find(now, label, task)
+                if worker is not None:
+                    self._eligibility.start(now, task, worker)
             return
-        label = task.label
         if label.queue_length and task.arrived < label.queue[-1].arrived:
             label.push_front(task)
         else:
@@ -104,7 +115,7 @@ class LateBindingScheduler:
         """Give the worker as much as it can take; the room that is left is marked as free."""
         state = self._state
         placement = self._placement
-        while worker.room > 0 or worker.load_room > 0:
+        while worker.room > 0 or worker.load_room > 0 or (worker.pass_tasks > 1 and state.waiting):
             if state.waiting:
                 may_load = self._cost_model.may_load(worker, now)
                 if may_load:
@@ -112,11 +123,10 @@ class LateBindingScheduler:
                     if plan is not None:
                         placement.start(now, plan)
                         continue
-                if worker.room > 0 or self._may_run_ahead(worker):
-                    hit = self._oldest_hit(now, worker)
-                    if hit is not None:
-                        self._start_hit(now, hit, worker)
-                        continue
+                hit = self._next_hit(now, worker)
+                if hit is not None:
+                    self._start_hit(now, hit, worker)
+                    continue
                 if may_load:
                     plan = placement.best_for(now, worker)
                     if plan is not None:
@@ -156,6 +166,11 @@ class LateBindingScheduler:
             if worker is None:
                 break
             self._start_oldest(now, label, worker)
+        while label.queue_length and label.gathering:
+            worker = self._passes.find(now, label, label.queue[0])
+            if worker is None:
+                break
+            self._start_oldest(now, label, worker)
         self._placement.update_candidate(now, label)
         self._placement.offer(now, label)
 
@@ -181,6 +196,17 @@ class LateBindingScheduler:
                 return None
             del free[stale]
         return None
+
+    def _next_hit(self, now: float, worker: Worker) -> PoolLabel | PoolTask | None:
+        """Return the oldest hit, if the worker has a place for it or the hit joins a pass there."""
+        has_place = worker.room > 0 or self._may_run_ahead(worker)
+        if not has_place and worker.pass_tasks <= 1:
+            return None
+        hit = self._oldest_hit(now, worker)
+        if hit is None or has_place:
+            return hit
+        label, task = (hit, hit.queue[0]) if isinstance(hit, Label) else (hit.label, hit)
+        return hit if self._passes.may_join(now, label, task, worker) else None
 
     def _oldest_hit(self, now: float, worker: Worker) -> PoolLabel | PoolTask | None:
         """Return the label that the worker holds whose first task is oldest, or an older task for some workers only."""

@@ -120,6 +120,11 @@ class Placement:
         eviction = self._cost_model.eviction(worker, state.load_s(label), now, forced=True)
         return None if eviction is None else LoadPlan(label, worker, eviction.label, by_aging=True)
 
+    def is_load_overdue(self, now: float) -> bool:
+        """Return True if a label has reached its age limit, and another worker may load for one."""
+        label = self._state.candidates.oldest(now - self._aging.least_s())
+        return label is not None and self._aging.is_reached(label, now) and self._aging.has_room()
+
     def start(self, now: float, plan: LoadPlan) -> None:
         """Assign a task to the worker that is to load its label; reject the task if its deadline has passed."""
         if plan.task is not None:
@@ -138,6 +143,8 @@ class Placement:
         if plan.by_aging:
             assignment.by_aging = True
             state.aging_loads += 1
+        if route is Route.LOAD and assignment.shares:
+            self._send_company(now, label, worker)
         self.update_candidate(now, label)
         if evicted is not None and evicted.queue_length:
             self.update_candidate(now, evicted)
@@ -145,6 +152,19 @@ class Placement:
         for other in worker.labels:
             if other.queue_length and other is not label:
                 self.update_candidate(now, other)
+
+    def _send_company(self, now: float, label: PoolLabel, worker: Worker) -> None:
+        """Send tasks after the one that loads the label, as many as share the first run; nobody else holds it."""
+        state = self._state
+        gathering = label.gathering[worker]
+        limit = state.law(label, worker).limit
+        while label.queue_length and gathering.count < limit and worker.shares(label.queue[0]):
+            task = label.pop()
+            state.waiting -= 1
+            if task.is_late(now):
+                state.reject_late(task, now)
+            else:
+                state.send(now, task, worker, Route.WAIT)
 
     def _best_candidate(self, now: float, worker: Worker) -> Candidate | None:
         state = self._state

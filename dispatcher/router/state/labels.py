@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any, Final, Generic, TypeVar
 
 from dispatcher.router.messages import TaskSpec
+from dispatcher.router.state.passes import Gathering, PassLaw
 
 Holder = TypeVar("Holder")
 
@@ -60,7 +61,9 @@ class Label(Generic[Holder]):
 
     `queue_length` counts the tasks that wait; `arrival_sum` is the sum of their arrival times, `oldest` the arrival
     time of the first of them (infinite while none waits). `arrival_weight` is the decayed count of all arrivals
-    (`DecayClock`). `load_s` and `run_s` are moving averages in seconds, None before the first measurement.
+    (`DecayClock`). `load_s` and `run_s` are moving averages in seconds, None before the first measurement; `run_s` is
+    the run of a task alone. `laws` are the run times of passes by kind of worker, `gathering` the workers that have
+    tasks of the label which share runs.
     """
 
     __slots__ = (
@@ -69,7 +72,9 @@ class Label(Generic[Holder]):
         "arrival_weight",
         "counted",
         "free_holders",
+        "gathering",
         "holders",
+        "laws",
         "load_s",
         "name",
         "oldest",
@@ -91,6 +96,8 @@ class Label(Generic[Holder]):
         self.holders: dict[Holder, None] = {}
         # Holders that had a free slot when last seen: the search for one checks them, and drops those that are busy.
         self.free_holders: dict[Holder, None] = {}
+        self.gathering: dict[Holder, Gathering] = {}
+        self.laws: dict[str, PassLaw] = {}
         self.arrival_weight = 0.0
         self.load_s: float | None = None
         self.run_s: float | None = None
@@ -185,7 +192,7 @@ class Labels(Generic[Holder]):
         # Held and awaited labels go to the other end; a few tries bound the work, and a later call does the rest.
         for _ in range(8):
             name, label = next(iter(self._known.items()))
-            if label.queue_length or label.holders:
+            if label.queue_length or label.holders or label.gathering:
                 self._known.move_to_end(name)
             else:
                 del self._known[name]

@@ -11,6 +11,7 @@ from dispatcher.router.policy import RouterPolicy
 from dispatcher.router.state.estimates import DecayClock, MeanDuration, TrafficShare
 from dispatcher.router.state.labels import Labels
 from dispatcher.router.state.load_candidates import LoadCandidates
+from dispatcher.router.state.passes import Gathering, PassLaw, PassLaws
 from dispatcher.router.state.pool import Pool
 from dispatcher.router.state.refusals import DeadlinePassed, Refusal
 from dispatcher.router.state.timers import Timers
@@ -36,6 +37,7 @@ class RouterState:
         self.clock = DecayClock(now, estimates.rate_tau_s, estimates.rate_floor_s)
         self.loads = MeanDuration(estimates.prior_load_s, estimates.load_alpha)
         self.runs = MeanDuration(estimates.prior_run_s, estimates.run_alpha)
+        self.pass_laws = PassLaws()
         self.share = TrafficShare()
         self.tasks: dict[str, PoolTask] = {}
         self.assigned: dict[int, Assignment] = {}
@@ -58,6 +60,10 @@ class RouterState:
     def run_s(self, label: PoolLabel) -> float:
         """Return the expected time of a run on a holder."""
         return self.runs.mean if label.run_s is None else label.run_s
+
+    def law(self, label: PoolLabel, worker: Worker) -> PassLaw:
+        """Return the run time of the label's passes on workers like this one."""
+        return self.pass_laws.of(label.laws, worker.kind, worker.pass_tasks)
 
     def others(self, now: float) -> float:
         """Return the factor from this dispatcher's queues and rates to those of all; 1 where it is alone."""
@@ -89,7 +95,13 @@ class RouterState:
     def send(self, now: float, task: PoolTask, worker: Worker, route: Route) -> None:
         """Assign the task to a worker that holds its label."""
         run_s = task.label.run_s
-        self._send(now, task, worker, route, False, None, self.runs.mean if run_s is None else run_s)
+        if run_s is None:
+            run_s = self.runs.mean
+        elif worker in task.label.gathering:
+            run_s = self.law(task.label, worker).run_s(task.label.gathering[worker].count + 1)
+            if worker.loading:
+                run_s += max(0.0, worker.loading.get(task.label, 0.0) - now)
+        self._send(now, task, worker, route, False, None, run_s)
 
     def send_load(
         self, now: float, task: PoolTask, worker: Worker, route: Route, evicted: PoolLabel | None
@@ -135,14 +147,34 @@ class RouterState:
         if worker is not None:
             worker.assignments[assignment_id] = assignment
             worker.assigned_loads += is_load
-            worker.count_assignment()
-            if worker.load_room <= 0:
-                self.pool.set_busy(worker)
-            if worker.room <= 0:
-                under_way = worker.assignments
-                worker.free_at = ends_at if len(under_way) == 1 else min([a.ends_at for a in under_way.values()])
+            places = self._gather(now, worker, assignment) if worker.pass_tasks > 1 and worker.shares(task) else 1
+            if places or is_load:
+                worker.places += places
+                worker.count_places(places)
+                if worker.load_room <= 0:
+                    self.pool.set_busy(worker)
+                if worker.room <= 0:
+                    under_way = worker.assignments
+                    worker.free_at = ends_at if len(under_way) == 1 else min([a.ends_at for a in under_way.values()])
         self._commands.append(command)
         return assignment
+
+    def _gather(self, now: float, worker: Worker, assignment: Assignment) -> int:
+        """Count a task that may share runs with others of its label there; return how many more places it takes."""
+        label = assignment.label
+        assignment.shares = True
+        gathering = label.gathering.get(worker)
+        if gathering is None:
+            gathering = label.gathering[worker] = Gathering(now)
+        return gathering.change(1, self.law(label, worker).per_place)
+
+    def _ungather(self, worker: Worker, label: PoolLabel) -> int:
+        """Count a task that shared runs out; return how many more places its label takes, mostly none or less."""
+        gathering = label.gathering[worker]
+        places = gathering.change(-1, self.law(label, worker).per_place)
+        if not gathering.count:
+            del label.gathering[worker]
+        return places
 
     def take_back(self, assignment_id: int) -> Assignment | None:
         """End an assignment and free its slot. Return it, or None if it had ended before."""
@@ -157,6 +189,7 @@ class RouterState:
                 worker.loading.pop(assignment.label, None)
                 worker.synced_labels = None
                 worker.assigned_loads -= 1
+            worker.places += self._ungather(worker, assignment.label) if assignment.shares else -1
             worker.recount()
         return assignment
 

@@ -10,9 +10,10 @@ class Assignment:
     """A task sent to a worker (None: to the queue group) and not answered yet. `ends_at` is its expected end.
 
     `is_load`: the worker has to load the label. `by_aging`: the load went before hits, since it had waited too long.
+    `shares`: the task may share a run with others of its label.
     """
 
-    __slots__ = ("by_aging", "command", "ends_at", "evicted", "is_load", "label", "task", "worker")
+    __slots__ = ("by_aging", "command", "ends_at", "evicted", "is_load", "label", "shares", "task", "worker")
 
     def __init__(
         self,
@@ -31,14 +32,16 @@ class Assignment:
         self.evicted = evicted
         self.ends_at = ends_at
         self.by_aging = False
+        self.shares = False
 
 
 class Worker:
     """One worker. Each field is written by one owner, named in `__init__`; everything may read all of them.
 
-    `room` is the number of tasks that it can take now for labels it holds, `load_room` that of loads. Without a window
-    they are the same: its free slots. With one, tasks are taken beyond the slots, and a load takes no slot: so many
-    labels may be loading while the slots are at work.
+    `places` counts the places of slots and window that its assignments take: one each, but those of a label that share
+    runs take one together (`Gathering`). `room` is the number of places that are free for tasks of labels it holds,
+    `load_room` that for loads. Without a window they are the same: its free slots. With one, tasks are taken beyond the
+    slots, and a load takes no slot: so many labels may be loading while the slots are at work.
     """
 
     __slots__ = (
@@ -56,12 +59,16 @@ class Worker:
         "foreign_loads",
         "free_at",
         "idle_index",
+        "kind",
         "labels",
         "load_not_before",
         "load_room",
         "loading",
+        "pass_tasks",
+        "pass_types",
         "pause_s",
         "paused",
+        "places",
         "retry_delay_s",
         "revision",
         "room",
@@ -84,6 +91,7 @@ class Worker:
         # Labels sent to it to load, with the time at which they should be ready.
         self.loading: dict[PoolLabel, float] = {}
         self.assignments: dict[int, Assignment] = {}
+        self.places = 0
         self.assigned_loads = 0
         # The labels of the last view, while nothing has been sent that changes them: most answers change nothing.
         self.synced_labels: tuple[str, ...] | None = None
@@ -108,6 +116,9 @@ class Worker:
         self.slots = 1
         self.window = 0
         self.capacity = 1
+        self.pass_tasks = 1
+        self.pass_types: frozenset[str] = frozenset()
+        self.kind = ""
 
         # Contention: tasks of other dispatchers, and those of them that load.
         self.foreign = 0
@@ -136,7 +147,7 @@ class Worker:
         if self.draining or self.paused:
             self.room = self.load_room = 0
             return
-        left = self.slots - len(self.assignments) - self.foreign
+        left = self.slots - self.places - self.foreign
         if not self.window:
             self.room = self.load_room = left
             return
@@ -145,12 +156,16 @@ class Worker:
         self.room = min(left + loads, taken_ahead)
         self.load_room = taken_ahead
 
-    def count_assignment(self) -> None:
-        """Update `room` and `load_room` after one assignment more; cheaper than `recount` where there is no window."""
+    def count_places(self, more: int) -> None:
+        """Update `room` and `load_room` after `more` places were taken; cheaper than `recount` without a window."""
         if self.window:
             self.recount()
         else:
-            self.room = self.load_room = self.room - 1
+            self.room = self.load_room = self.room - more
+
+    def shares(self, task: "PoolTask") -> bool:
+        """Return True if the task may share a run with others of its label: one that was tried before runs alone."""
+        return self.pass_tasks > 1 and task.attempt == 1 and task.spec.task_type in self.pass_types
 
     def runs(self, task_type: str) -> bool:
         """Return True if it knows the task type, or has not said which it knows."""

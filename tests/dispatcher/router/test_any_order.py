@@ -2,6 +2,7 @@
 
 import os
 import random
+from collections import Counter
 from typing import Literal
 
 import pytest
@@ -30,9 +31,10 @@ TYPES = st.sampled_from([None, None, ("embed",), ("embed", "own")])
 class TrueWorker:
     """Truth about a worker; the router only hears of it."""
 
-    def __init__(self, worker_id, slots, capacity, types, epoch, window):
+    def __init__(self, worker_id, slots, capacity, types, epoch, window, pass_tasks):
         self.worker_id, self.slots, self.capacity, self.types, self.epoch = worker_id, slots, capacity, types, epoch
         self.window = window
+        self.pass_tasks = pass_tasks
         self.labels: list[str] = []
         self.foreign = 0
         self.revision = 0
@@ -48,7 +50,7 @@ class TrueWorker:
         self.labels.remove(gone)
         return gone
 
-    def view(self, running):
+    def view(self, running, places):
         self.revision += 1
         return WorkerView(
             worker_id=self.worker_id,
@@ -57,7 +59,11 @@ class TrueWorker:
             slots=self.slots,
             window=self.window,
             capacity=self.capacity,
+            pass_tasks=self.pass_tasks,
+            places=places,
             task_types=self.types,
+            pass_types=("embed",),
+            kind="gpu" if self.pass_tasks > 4 else "cpu",
             draining=self.draining,
             epoch_ms=self.epoch,
             revision=self.revision,
@@ -85,6 +91,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.old_views: list[WorkerView] = []
         self.count = 0
         self.epoch = 1
+        self.pass_size = 1
 
     # ── the service's part ──
 
@@ -104,7 +111,9 @@ class AnyOrder(RuleBasedStateMachine):
                 worker = self.router._state.pool.find(command.worker_id)
                 assert worker is not None
                 assert not worker.draining
-                assert len(mine) <= worker.slots + worker.window, "more tasks than the worker takes"
+                shared = {other.task.label for other in mine if self.router._state.assigned[other.assignment_id].shares}
+                alone = [other for other in mine if not self.router._state.assigned[other.assignment_id].shares]
+                assert len(alone) + len(shared) <= worker.slots + worker.window, "no place for the task"
                 assert worker.runs(command.task.task_type)
 
     def end(self, task_id: str, how: str) -> None:
@@ -117,7 +126,9 @@ class AnyOrder(RuleBasedStateMachine):
 
     def view_of(self, worker_id: str) -> WorkerView:
         worker = self.workers[worker_id]
-        view: WorkerView = worker.view(self.running_on(worker_id) + worker.foreign)
+        known = self.router._state.pool.find(worker_id)
+        places = (0 if known is None else known.places) + worker.foreign
+        view: WorkerView = worker.view(self.running_on(worker_id) + worker.foreign, places)
         self.old_views.append(view)
         return view
 
@@ -137,7 +148,8 @@ class AnyOrder(RuleBasedStateMachine):
             ok=ok,
             label_hit=hit,
             load_ms=0.0 if hit else 400.0,
-            run_ms=50.0,
+            run_ms=8.0 + self.pass_size / 5 if worker is not None and worker.pass_tasks > 4 else 20.0 * self.pass_size,
+            pass_size=self.pass_size,
             evicted_label=evicted,
             retryable=retryable,
             view=view,
@@ -193,12 +205,15 @@ class AnyOrder(RuleBasedStateMachine):
         capacity=st.integers(1, 3),
         types=TYPES,
         window=st.integers(0, 1),
+        pass_tasks=st.sampled_from([1, 1, 2, 64]),
         labels=st.lists(LABELS, unique=True, max_size=1),
     )
-    def join(self, worker_id, slots, capacity, types, window, labels):
+    def join(self, worker_id, slots, capacity, types, window, pass_tasks, labels):
         if worker_id not in self.workers:
             self.epoch += 1
-            worker = self.workers[worker_id] = TrueWorker(worker_id, slots, capacity, types, self.epoch, window)
+            worker = self.workers[worker_id] = TrueWorker(
+                worker_id, slots, capacity, types, self.epoch, window, pass_tasks
+            )
             worker.labels = labels
             self.obey(self.router.worker_seen(self.now, self.view_of(worker_id)))
 
@@ -298,6 +313,10 @@ class AnyOrder(RuleBasedStateMachine):
         if view.worker_id in self.workers and view.epoch_ms == self.workers[view.worker_id].epoch:
             self.obey(self.router.worker_seen(self.now, view))
 
+    @rule(size=st.sampled_from([1, 2, 8]))
+    def passes_have(self, size):
+        self.pass_size = size
+
     @rule(lost=st.booleans())
     def registry(self, lost):
         self.obey(self.router.registry_lost(self.now) if lost else self.router.registry_found(self.now))
@@ -338,6 +357,19 @@ class AnyOrder(RuleBasedStateMachine):
                 for label in worker.labels:
                     if worker.loading.get(label, 0.0) <= self.now:
                         assert not label.queue_length, f"{worker.worker_id} is free and holds {label.name}"
+
+    @invariant()
+    def places_are_counted(self):
+        """Tasks that share runs take a place for each two passes of their label; all others take one each."""
+        state = self.router._state
+        for worker in state.pool:
+            shared = Counter(assignment.label for assignment in worker.assignments.values() if assignment.shares)
+            gathering = {label: label.gathering[worker] for label in state.labels if worker in label.gathering}
+            assert {label: passes.count for label, passes in gathering.items()} == shared
+            assert worker.places == len(worker.assignments) - shared.total() + sum(
+                passes.places for passes in gathering.values()
+            )
+            assert all(1 <= passes.places <= passes.count for passes in gathering.values())
 
     @invariant()
     def whoever_waits_is_waited_for(self):

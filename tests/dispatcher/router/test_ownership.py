@@ -17,6 +17,7 @@ CHANGES = {"pop", "clear", "update", "setdefault", "append", "popitem"}
 OWNERS = {
     "assignments": "state",
     "assigned_loads": "state",
+    "places": "state",
     "labels": "state",
     "loading": "state",
     "synced_labels": "state",
@@ -34,6 +35,9 @@ OWNERS = {
     "slots": "reconcile",
     "window": "reconcile",
     "capacity": "reconcile",
+    "pass_tasks": "reconcile",
+    "pass_types": "reconcile",
+    "kind": "reconcile",
     "foreign": "contention",
     "foreign_loads": "contention",
     "slice_since": "contention",

@@ -1,0 +1,176 @@
+"""Tasks join the pass that gathers on a busy worker, as far as that pays and keeps nothing older waiting."""
+
+import random
+
+import msgspec
+import pytest
+
+from dispatcher.router import Assign, Command, Outcome, Reject, Route, Router, RouterPolicy, TaskSpec, WorkerView
+
+VIEW = WorkerView(
+    worker_id="w1",
+    labels=("a", "b"),
+    capacity=2,
+    pass_tasks=64,
+    places=0,
+    task_types=("t", "own"),
+    pass_types=("t",),
+    kind="gpu",
+    epoch_ms=1,
+)
+
+
+class Pool:
+    """A router, and what its commands sent where."""
+
+    def __init__(self, *views: WorkerView) -> None:
+        self.router: Router[None] = Router(RouterPolicy(), rng=random.Random(1))
+        self.sent: dict[str, Assign[None]] = {}
+        self.rejected: list[Reject[None]] = []
+        self.count = 0
+        for view in views:
+            self.router.worker_seen(0.0, view)
+
+    def obey(self, commands: list[Command[None]]) -> list[str]:
+        for command in commands:
+            if isinstance(command, Assign):
+                self.sent[command.task.task_id] = command
+            else:
+                self.rejected.append(command)
+        return [command.task.task_id for command in commands]
+
+    def submit(self, now: float, label: str, count: int = 1, task_type: str = "t") -> list[str]:
+        sent = []
+        for _ in range(count):
+            self.count += 1
+            task = TaskSpec(task_id=f"{label}{self.count}", task_type=task_type, label=label, item=None)
+            sent += self.obey(self.router.submit(now, task))
+        return sent
+
+    def answer(self, now: float, task_id: str, *, size: int = 1, run_ms: float = 8.2, hit: bool = True) -> list[str]:
+        outcome = Outcome(ok=True, label_hit=hit, load_ms=0.0 if hit else 500.0, run_ms=run_ms, pass_size=size)
+        return self.obey(self.router.finished(now, self.sent[task_id].assignment_id, outcome).commands)
+
+    def teach(self, label: str, fixed_ms: float, unit_ms: float) -> None:
+        """Run passes of several sizes, so that the router knows their law."""
+        for size in (1, 4, 1, 4):
+            under_way = self.submit(0.0, label, size)
+            for task_id in under_way:
+                under_way += self.answer(0.0, task_id, size=size, run_ms=fixed_ms + unit_ms * size)
+
+    def where(self, task_id: str) -> tuple[str | None, Route]:
+        return self.sent[task_id].worker_id, self.sent[task_id].route
+
+
+def test_tasks_of_the_label_that_runs_join_its_next_pass() -> None:
+    pool = Pool(VIEW)
+    pool.teach("a", 8.0, 0.2)
+    first, *others = pool.submit(1.0, "a", 100)
+    assert len(others) == 99
+    assert pool.where(first) == ("w1", Route.HIT)
+    assert all(pool.where(task_id) == ("w1", Route.WAIT) for task_id in others)
+
+
+def test_a_place_has_the_pass_that_runs_and_the_next_one_and_no_more() -> None:
+    pool = Pool(VIEW)
+    pool.teach("a", 8.0, 0.2)
+    assert len(pool.submit(1.0, "a", 200)) == 128
+    assert pool.router.waiting == 72
+
+
+def test_few_join_while_the_law_is_unknown() -> None:
+    pool = Pool(VIEW)
+    assert len(pool.submit(1.0, "a", 20)) == 8
+
+
+def test_none_join_where_a_pass_gains_nothing() -> None:
+    pool = Pool(VIEW)
+    pool.teach("a", 0.1, 20.0)
+    assert len(pool.submit(1.0, "a", 20)) == 1
+
+
+def test_none_join_on_a_worker_without_passes() -> None:
+    pool = Pool(msgspec.structs.replace(VIEW, pass_tasks=1, running=0))
+    assert len(pool.submit(1.0, "a", 20)) == 1
+
+
+def test_a_type_that_shares_no_runs_takes_a_place_for_each_task() -> None:
+    pool = Pool(msgspec.structs.replace(VIEW, slots=3))
+    assert len(pool.submit(1.0, "a", 5, "own")) == 3
+
+
+def test_the_label_that_waits_longest_gets_the_place_and_the_other_waits_for_it() -> None:
+    pool = Pool(VIEW)
+    pool.teach("a", 8.0, 0.2)
+    running = pool.submit(1.0, "a", 3)
+    assert pool.submit(1.001, "b") == []
+    assert pool.submit(1.002, "a") == []
+    sent = [pool.answer(1.008, task_id) for task_id in running]
+    assert sent[:2] == [[], []]
+    assert [task_id[0] for task_id in sent[2]] == ["b"]
+
+
+def test_a_task_that_was_tried_before_takes_a_place_of_its_own() -> None:
+    pool = Pool(VIEW)
+    pool.teach("a", 8.0, 0.2)
+    first, second = pool.submit(1.0, "a", 2)
+    failed = Outcome(ok=False, label_hit=True, load_ms=0.0, run_ms=0.0, retryable=True)
+    pool.router.finished(1.01, pool.sent[second].assignment_id, failed)
+    pool.obey(pool.router.tick(2.0))
+    assert pool.sent[second].attempt == 1  # it waits: the first one has the place
+    assert pool.router.waiting == 1
+    assert second in pool.answer(2.1, first)
+    assert pool.sent[second].attempt == 2
+
+
+def test_a_load_brings_the_tasks_that_share_its_first_run() -> None:
+    pool = Pool(msgspec.structs.replace(VIEW, labels=("a",), capacity=1))
+    pool.teach("a", 8.0, 0.2)
+    (running,) = pool.submit(1.0, "a")
+    assert pool.submit(1.001, "c", 30) == []
+    assert pool.router.waiting == 30
+    sent = pool.answer(1.008, running) or pool.obey(pool.router.tick(pool.router.next_wake() or 0.0))
+    assert pool.where(sent[0]) == ("w1", Route.LOAD)
+    assert {pool.where(task_id) for task_id in sent[1:]} == {("w1", Route.WAIT)}
+    assert len(sent) == 30
+
+
+def test_an_overdue_load_ends_the_passes_that_follow_each_other() -> None:
+    pool = Pool(VIEW)
+    pool.teach("a", 8.0, 0.2)
+    running = pool.submit(1.0, "a")
+    assert pool.submit(1.001, "c") == []
+    now = 1.001
+    loaded_at = None
+    for _ in range(20_000):
+        now += 0.008
+        for task_id in running:
+            sent = pool.answer(now, task_id)
+            running = [*running[1:], *sent]
+            if any(task_id.startswith("c") for task_id in sent):
+                loaded_at = now
+        sent = pool.submit(now, "a")
+        running += sent
+        if loaded_at is not None:
+            break
+    assert loaded_at is not None
+    assert loaded_at < 30.0
+
+
+def test_the_worker_with_the_fewest_tasks_of_the_label_gets_the_next() -> None:
+    pool = Pool(VIEW, msgspec.structs.replace(VIEW, worker_id="w2"))
+    pool.teach("a", 8.0, 0.2)
+    sent = pool.submit(1.0, "a", 20)
+    shares = [sum(pool.sent[task_id].worker_id == worker for task_id in sent) for worker in ("w1", "w2")]
+    assert shares == [10, 10]
+
+
+@pytest.mark.parametrize("labels", [("a",), ("a", "b")])
+def test_places_of_others_are_what_the_worker_says_beyond_ours(labels: tuple[str, ...]) -> None:
+    pool = Pool(msgspec.structs.replace(VIEW, labels=labels, slots=2))
+    pool.teach("a", 8.0, 0.2)
+    pool.submit(1.0, "a", 10)
+    pool.router.worker_seen(1.001, msgspec.structs.replace(VIEW, labels=labels, slots=2, running=30, places=2))
+    (use,) = pool.router.uses()
+    assert use.running == 2
+    assert len(pool.submit(1.002, "a", 5)) == 5
