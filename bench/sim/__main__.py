@@ -23,11 +23,15 @@ from bench.sim.bounds import bound
 from bench.sim.engine import Simulation
 from bench.sim.grid import COARSE, FULL, cells, measure_all, summary
 from bench.sim.grid_report import heat_map, worst
-from bench.sim.policies import POLICIES, SINGLE
+from bench.sim.pass_workload import PASS_WORKLOADS
+from bench.sim.policies import ONE_AT_A_TIME, POLICIES, SINGLE, WINDOW_0, dispatcher_for, workload_for
 from bench.sim.report import QUANTILES, Row, figures_of, plot, quantile, table
 from bench.sim.trace import read_trace
-from bench.sim.workload import WORKLOADS, Workload
+from bench.sim.workload import WORKLOADS as PLAIN_WORKLOADS
+from bench.sim.workload import Workload
 from bus.errors import LabelbusError
+
+WORKLOADS = PLAIN_WORKLOADS | PASS_WORKLOADS
 
 D_SEEDS = 3
 """Number of seeds for workload D, which has 200,000 requests a seed."""
@@ -40,8 +44,8 @@ def simulate(
     began = time.perf_counter()
     name = policy if dispatchers == 1 else f"{policy} × {dispatchers}"
     bar = progress.add_task(f"{workload.name} {name} seed {seed}", total=len(workload.requests))
-    made = [POLICIES[policy](seed + number) for number in range(dispatchers)]
-    simulation = Simulation(workload, made, seed=seed, latency_s=latency_s)
+    made = [dispatcher_for(policy, workload, seed + number) for number in range(dispatchers)]
+    simulation = Simulation(workload_for(policy, workload), made, seed=seed, latency_s=latency_s)
     run = simulation.play(lambda done: progress.update(bar, completed=done))
     progress.remove_task(bar)
     ordered = sorted(run.completion)
@@ -55,6 +59,8 @@ def simulate(
         misses=run.misses,
         failed=run.failed,
         bounces=run.bounces,
+        rate=len(ordered) / run.end_s,
+        pass_size=len(ordered) / run.passes,
         mean_s=statistics.fmean(ordered),
         p50_s=quantile(ordered, 0.5),
         p99_s=quantile(ordered, 0.99),
@@ -72,7 +78,10 @@ def simulate(
     "--workloads", default=",".join(WORKLOADS), help="Names of workloads, separated by commas; all by default."
 )
 @click.option(
-    "--policies", default=",".join(POLICIES), show_default=True, help="Names of policies, separated by commas."
+    "--policies",
+    default=",".join((*POLICIES, ONE_AT_A_TIME)),
+    show_default=True,
+    help="Names of policies, separated by commas.",
 )
 @click.option(
     "--seeds",
@@ -122,7 +131,7 @@ def main(
     """Simulate, print the table, and write the results."""
     console = wide_console()
     try:
-        chosen = _chosen(policies, POLICIES, "policy")
+        chosen = _chosen(policies, (*POLICIES, WINDOW_0, ONE_AT_A_TIME), "policy")
         numbers = [int(seed) for seed in seeds.split(",")][: 1 if quick else None]
         counts = [int(count) for count in dispatchers.split(",")]
         names = [] if trace else [n for n in _chosen(workloads, WORKLOADS, "workload") if not (quick and n == "D")]
@@ -147,7 +156,7 @@ def main(
             workload = replay or WORKLOADS[name](random.Random(seed), 0.05 if quick else 1.0)
             if overlap:
                 workload = msgspec.structs.replace(workload, window=1, overlap=True)
-            for policy in chosen:
+            for policy in chosen if workload.pass_tasks > 1 else (name for name in chosen if name != ONE_AT_A_TIME):
                 for count in counts if policy not in SINGLE else [1]:
                     latency_s = (0.25 * (count > 1) if latency_ms is None else latency_ms) / 1e3
                     row = simulate(workload, policy, seed, dispatchers=count, latency_s=latency_s, progress=progress)

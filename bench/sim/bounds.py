@@ -5,12 +5,14 @@ workers can hold, requests in the order of arrival. A policy that serves request
 
 Mean: in a closed loop, no request waits, and the misses of MIN are loaded. In an open loop, the same requests in one
 queue in front of workers that hold every label: without loads, so that a policy that loads cannot be expected below it.
+Where tasks share passes, in both loops, a queue a label in front of such workers (`pass_bound`).
 """
 
 from heapq import heapify, heappop, heappush
 
 import msgspec
 
+from bench.sim.pass_bound import greedy
 from bench.sim.workload import Workload
 
 
@@ -24,8 +26,10 @@ class Bound(msgspec.Struct, frozen=True, kw_only=True):
 def bound(workload: Workload) -> Bound:
     """Return the bound for one draw of a workload."""
     misses, load_s = clairvoyant(workload)
+    if workload.pass_tasks > 1 and workload.fixed_s:
+        return Bound(misses=misses, mean_s=greedy(workload))
     if workload.producers:
-        total = sum(request.run_s for request in workload.requests) + load_s
+        total = sum(workload.alone_s(request) for request in workload.requests) + load_s
         return Bound(misses=misses, mean_s=total / len(workload.requests))
     return Bound(misses=misses, mean_s=_no_loads(workload))
 
@@ -62,7 +66,7 @@ def _no_loads(workload: Workload) -> float:
     free_at = [0.0] * (workload.workers * workload.slots)
     total = 0.0
     for request in workload.requests:
-        end = max(heappop(free_at), request.arrives) + request.run_s
+        end = max(heappop(free_at), request.arrives) + workload.alone_s(request)
         heappush(free_at, end)
         total += end - request.arrives
     return total / len(workload.requests)

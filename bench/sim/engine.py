@@ -46,6 +46,7 @@ class Run(msgspec.Struct, kw_only=True):
     misses: int = 0
     failed: int = 0
     bounces: int = 0
+    passes: int = 0
     end_s: float = 0.0
     tasks: list[int] = []
     routes: dict[str, int] = {}
@@ -64,6 +65,8 @@ class Simulation:
                 slots=workload.slots,
                 window=workload.window,
                 overlap=workload.overlap,
+                pass_tasks=workload.pass_tasks,
+                fixed_s=workload.fixed_s,
                 at=self._at,
                 changed=self._changed,
             )
@@ -110,6 +113,7 @@ class Simulation:
         self.run.end_s = self.now
         self.run.tasks = [worker.tasks for worker in self.workers]
         self.run.misses = sum(worker.loads for worker in self.workers)
+        self.run.passes = sum(worker.passes for worker in self.workers)
         return self.run
 
     # ── calls of dispatchers ──
@@ -194,7 +198,8 @@ class Simulation:
             ok=True,
             label_hit=job.hit,
             load_ms=job.waited_s * 1e3,
-            run_ms=job.run_s * 1e3,
+            run_ms=job.pass_s * 1e3,
+            pass_size=job.pass_size,
             evicted_label=job.evicted,
             view=worker.view(),
             worker_id=worker.worker_id,

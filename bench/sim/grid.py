@@ -15,14 +15,14 @@ import msgspec
 
 from bench.popularity import zipf
 from bench.sim.engine import Simulation
-from bench.sim.policies import POLICIES
+from bench.sim.policies import WINDOW_0, dispatcher_for, workload_for
 from bench.sim.report import quantile
 from bench.sim.workload import INFER_S, INFER_SIGMA, Request, Workload
 
 T = TypeVar("T")
 
 COARSE, FULL = 24, 168
-SIMPLE = ("now", "window 0", "reference", "random", "smart")
+SIMPLE = ("now", WINDOW_0, "reference", "random", "smart")
 """Rules that the router is compared with. `window 0` is the router itself on workers without a window."""
 MEAN_BAR, P99_BAR = 1.02, 1.10
 LEAST_REQUESTS, MOST_REQUESTS = 2500, 12_000
@@ -161,11 +161,10 @@ def workload_of(cell: Cell, seed: int) -> Workload:
 def measure(cell: Cell, seed: int = 1) -> CellResult:
     """Play the cell under the router and under each simple rule, on the same draw."""
     workload = workload_of(cell, seed)
-    plain = msgspec.structs.replace(workload, window=0, overlap=False)
     mean_s, p99_s, loads = {}, {}, {}
     for policy in ("labelbus", *SIMPLE):
-        made = POLICIES["labelbus" if policy == "window 0" else policy](seed)
-        run = Simulation(plain if policy == "window 0" else workload, [made], seed=seed).play()
+        made = dispatcher_for(policy, workload, seed)
+        run = Simulation(workload_for(policy, workload), [made], seed=seed).play()
         ordered = sorted(run.completion)
         mean_s[policy] = statistics.fmean(ordered)
         p99_s[policy] = quantile(ordered, 0.99)

@@ -4,11 +4,14 @@ import random
 from collections import deque
 from collections.abc import Callable
 
+import msgspec
+
+from bench.sim.common_queue import CommonQueue
 from bench.sim.engine import Dispatcher, Simulation
 from bench.sim.now import Now
-from bench.sim.pool import SimWorker
+from bench.sim.pool import TASK_TYPE, SimWorker
 from bench.sim.reference import LateBinding
-from bench.sim.workload import Request
+from bench.sim.workload import Request, Workload
 from dispatcher.router import Assign, Command, Limits, Outcome, Router, RouterPolicy, TaskSpec, WorkerView
 
 
@@ -28,7 +31,7 @@ class RouterDispatcher:
     def arrived(self, now: float, index: int, request: Request) -> None:
         """Submit a task to the router."""
         self._obey(
-            self._router.submit(now, TaskSpec(task_id=str(index), task_type="task", label=request.label, item=index))
+            self._router.submit(now, TaskSpec(task_id=str(index), task_type=TASK_TYPE, label=request.label, item=index))
         )
 
     def answered(self, now: float, assignment_id: int, index: int, outcome: Outcome) -> None:
@@ -120,3 +123,30 @@ POLICIES: dict[str, Callable[[int], Dispatcher]] = {
 
 SINGLE = frozenset({"smart", "reference", "now"})
 """Names of policies that are defined for one dispatcher only."""
+
+IN_PASSES: dict[str, Callable[[int], Dispatcher]] = {
+    "random": lambda seed: CommonQueue(seed, holders_first=False),
+    "smart": lambda seed: CommonQueue(seed, holders_first=True),
+}
+"""The policies that are others where tasks share passes."""
+
+ONE_AT_A_TIME = "one at a time"
+"""The router on workers without passes."""
+WINDOW_0 = "window 0"
+"""The router on workers without a window."""
+
+
+def workload_for(policy: str, workload: Workload) -> Workload:
+    """Return the workload as it is under the policy: the same requests, on workers as the policy has them."""
+    if policy == ONE_AT_A_TIME:
+        return msgspec.structs.replace(workload, pass_tasks=1)
+    if policy == WINDOW_0:
+        return msgspec.structs.replace(workload, window=0, overlap=False)
+    return workload
+
+
+def dispatcher_for(policy: str, workload: Workload, seed: int) -> Dispatcher:
+    """Make a dispatcher with the policy, for the workload."""
+    if workload.pass_tasks > 1 and policy in IN_PASSES:
+        return IN_PASSES[policy](seed)
+    return POLICIES["labelbus" if policy in (ONE_AT_A_TIME, WINDOW_0) else policy](seed)

@@ -2,7 +2,8 @@
 
 A task waits in its label's queue until a worker is free. A worker that becomes free takes tasks of labels that it holds
 first, oldest first, then loads the waiting label that gains most. The reference counts one task at a time on a worker
-and looks at all labels.
+and looks at all labels. Where tasks share passes, a worker takes those of a label together, as many as may share one
+place.
 """
 
 import math
@@ -12,6 +13,7 @@ from collections import deque
 from bench.sim.engine import Simulation
 from bench.sim.pool import SimWorker
 from bench.sim.workload import Request
+from bus.pass_times import PassTimes, PooledShare
 from dispatcher.router import Outcome, WorkerView
 
 SAMPLE = 16
@@ -19,7 +21,8 @@ TAU_S = 30.0
 
 
 class _Label:
-    def __init__(self) -> None:
+    def __init__(self, pool: PooledShare) -> None:
+        self.passes = PassTimes(pool)
         self.queue: deque[tuple[float, int]] = deque()
         self.arrivals = 0.0
         self.holders: dict[SimWorker, None] = {}  # in order: a set of objects has another one in each process
@@ -35,11 +38,13 @@ class LateBinding:
     def __init__(self, seed: int) -> None:
         self._rng = random.Random(seed)
         self._labels: dict[str, _Label] = {}
+        self._pool = PooledShare()
 
     def begin(self, simulation: Simulation, number: int) -> None:
         """Begin with all workers idle."""
         self._simulation = simulation
         self._number = number
+        self._most = simulation.workload.pass_tasks
         self._held: dict[SimWorker, list[str]] = {w: list(w.view().labels) for w in simulation.workers}
         self._running = dict.fromkeys(simulation.workers, 0)
         self._ends = dict.fromkeys(simulation.workers, 0.0)
@@ -66,10 +71,16 @@ class LateBinding:
         worker = self._simulation.by_id[outcome.worker_id]
         request = self._simulation.workload.requests[index]
         label = self._label(request.label)
-        label.run_s += 0.1 * (outcome.run_ms / 1e3 - label.run_s)
+        if self._most > 1:
+            label.passes.observe(outcome.pass_size, outcome.run_ms / 1e3, weight=1.0 / outcome.pass_size)
+            label.run_s = label.passes.single_s
+        else:
+            label.run_s += 0.1 * (outcome.run_ms / 1e3 - label.run_s)
         if not outcome.label_hit:
             label.load_s = outcome.load_ms / 1e3
         self._running[worker] -= 1
+        if self._most > 1 and not worker.has_room:
+            return
         held = [name for name in self._held[worker] if self._label(name).queue]
         if held:
             self._start(now, min(held, key=lambda name: self._label(name).queue[0]), worker)
@@ -100,10 +111,13 @@ class LateBinding:
             self._simulation.wake(self._number, min(self._looks.values()))
 
     def _label(self, name: str) -> _Label:
-        return self._labels.setdefault(name, _Label())
+        label = self._labels.get(name)
+        if label is None:
+            label = self._labels[name] = _Label(self._pool)
+        return label
 
     def _free(self, worker: SimWorker) -> bool:
-        return self._running[worker] < worker.slots
+        return worker.has_room if self._most > 1 else self._running[worker] < worker.slots
 
     def _consider(self, now: float, name: str) -> None:
         label = self._label(name)
@@ -135,11 +149,16 @@ class LateBinding:
         if not label.holders:
             return waited + count * label.load_s
         ends = min(max(self._ends[w] - now, 0.0) for w in label.holders)
-        delay = ends + count * label.run_s / len(label.holders)
+        delay = ends + self._drain_s(label, count) / len(label.holders)
         often = self._rate(now, label) * label.run_s > 0.15 * len(label.holders)
         if delay <= (1.0 if often else 2.0) * label.load_s:
             return -math.inf
         return count * (delay - label.load_s) + waited
+
+    def _drain_s(self, label: _Label, count: int) -> float:
+        if self._most == 1:
+            return count * label.run_s
+        return math.ceil(count / self._most) * label.passes.fixed_s + count * label.passes.unit_s
 
     def _cost(self, now: float, worker: SimWorker, load_s: float) -> float:
         cost = 0.0
@@ -184,8 +203,13 @@ class LateBinding:
 
     def _start(self, now: float, name: str, worker: SimWorker, *, evict: str = "", load_s: float = 0.0) -> None:
         label = self._label(name)
+        self._ends[worker] = now + load_s + label.run_s
+        self._send(label, worker, evict)
+        while self._most > 1 and label.queue and worker.gathers(name):
+            self._send(label, worker, "")
+
+    def _send(self, label: _Label, worker: SimWorker, evict: str) -> None:
         arrived, index = label.queue.popleft()
         label.arrivals = label.arrivals - arrived if label.queue else 0.0
         self._running[worker] += 1
-        self._ends[worker] = now + load_s + label.run_s
         self._simulation.send(self._number, index, index, worker, evict)

@@ -24,6 +24,10 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     misses: int
     failed: int
     bounces: int
+    rate: float
+    """Answers a second."""
+    pass_size: float
+    """Mean number of tasks in a pass."""
     mean_s: float
     p50_s: float
     p99_s: float
@@ -53,7 +57,7 @@ def table(rows: list[Row]) -> Table:
     made = Table(title="Simulated: means over the seeds, times in seconds")
     made.add_column("workload")
     made.add_column("policy")
-    for column in ("seeds", "misses", "mean", "± sd", "p50", "p99", "max", "÷ bound"):
+    for column in ("seeds", "misses", "mean", "± sd", "p50", "p99", "max", "÷ bound", "a second", "a pass"):
         made.add_column(column, justify="right")
     last = ""
     for (workload, policy, dispatchers), group in groups(rows).items():
@@ -81,6 +85,8 @@ def table(rows: list[Row]) -> Table:
             f"{statistics.fmean(row.p99_s for row in group):.3f}",
             f"{statistics.fmean(row.max_s for row in group):.2f}",
             f"{mean / statistics.fmean(row.bound_mean_s for row in group):.2f}",
+            f"{statistics.fmean(row.rate for row in group):,.0f}",
+            f"{statistics.fmean(row.pass_size for row in group):.1f}",
         )
     return made
 

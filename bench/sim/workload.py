@@ -16,7 +16,10 @@ INFER_SIGMA = 0.5
 
 
 class Request(msgspec.Struct, frozen=True):
-    """One request. `arrives` is seconds from the start; in a closed loop, from the producer's last answer."""
+    """One request. `arrives` is seconds from the start; in a closed loop, from the producer's last answer.
+
+    `run_s` is what the request adds to the pass that runs it: all of its run time, unless the workload has `fixed_s`.
+    """
 
     arrives: float
     label: str
@@ -25,7 +28,10 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Workload(msgspec.Struct, frozen=True, kw_only=True):
-    """A pool and its traffic. Each of `producers` waits for its answers; without producers, the loop is open."""
+    """A pool and its traffic. Each of `producers` waits for its answers; without producers, the loop is open.
+
+    A pass of n requests of one label takes `fixed_s` and the sum of their `run_s`: a + b·n where all are alike.
+    """
 
     name: str
     workers: int
@@ -35,18 +41,28 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     """Tasks that a worker takes beyond its slots."""
     overlap: bool = False
     """True: a load takes no slot."""
+    pass_tasks: int = 1
+    """Most tasks of one label that share a run; 1 for no passes."""
+    fixed_s: float = 0.0
+    """Seconds of a run whatever is in it."""
     requests: list[Request]
     producers: int = 0
     warm: tuple[str, ...] = ()
     """Labels that are loaded at the start, in the order in which the workers get them in turn."""
     labels: int = 0
 
+    def alone_s(self, request: Request) -> float:
+        """Return the seconds that the request runs if it shares its pass with no other."""
+        return self.fixed_s + request.run_s
 
-def _lognormal(rng: random.Random, mean: float, sigma: float) -> float:
+
+def lognormal(rng: random.Random, mean: float, sigma: float) -> float:
+    """Draw from the lognormal distribution with this mean; `sigma` is the deviation of the logarithm."""
     return rng.lognormvariate(math.log(mean) - sigma * sigma / 2, sigma)
 
 
-def _names(count: int) -> list[str]:
+def names_of(count: int) -> list[str]:
+    """Return as many names of labels, always the same."""
     return [f"label-{index}" for index in range(count)]
 
 
@@ -60,7 +76,7 @@ def published(
     requests: int = 2400,
 ) -> Workload:
     """Return the published benchmark: two workers for two labels each, two producers that wait for each answer."""
-    names = _names(labels)
+    names = names_of(labels)
     load_s, run_s = times
     made = [
         Request(max(0.0, rng.gauss(*wait)), names[int(rng.random() * labels)], run_s, load_s) for _ in range(requests)
@@ -82,13 +98,13 @@ def steady(
 ) -> Workload:
     """Return Poisson arrivals with Zipf popularity; `use` is the share of the workers' time that runs alone take."""
     rate = use * workers / INFER_S
-    names = _names(labels)
+    names = names_of(labels)
     chosen = rng.choices(names, zipf(labels, exponent), k=requests)
     now = 0.0
     made = []
     for label in chosen:
         now += rng.expovariate(rate)
-        made.append(Request(now, label, _lognormal(rng, INFER_S, INFER_SIGMA), load_s))
+        made.append(Request(now, label, lognormal(rng, INFER_S, INFER_SIGMA), load_s))
     return Workload(
         name=name,
         workers=workers,
@@ -113,7 +129,7 @@ def shifting_hot(
 ) -> Workload:
     """Return a workload in which one label has most of the traffic, a new one every `every_s`; the rest is Zipf."""
     rate = use * workers / INFER_S
-    names = _names(labels)
+    names = names_of(labels)
     rest = itertools.cycle(rng.choices(names, zipf(labels, 1.0), k=requests))
     hot = [names[int(rng.random() * labels)] for _ in range(int(requests / rate / every_s) * 2 + 4)]
     now = 0.0
@@ -121,7 +137,7 @@ def shifting_hot(
     for _ in range(requests):
         now += rng.expovariate(rate)
         label = hot[int(now / every_s)] if rng.random() < share else next(rest)
-        made.append(Request(now, label, _lognormal(rng, INFER_S, INFER_SIGMA), load_s))
+        made.append(Request(now, label, lognormal(rng, INFER_S, INFER_SIGMA), load_s))
     first = [hot[0], *(label for label in names if label != hot[0])]
     return Workload(
         name=name, workers=workers, capacity=8, requests=made, warm=tuple(first[: workers * 8]), labels=labels
@@ -147,7 +163,7 @@ def uneven(
     Load times by label, log-uniform between `loads`; several slots; bursts, in which the rate is `burst` times the
     mean for 1 s in 10, at the same mean; or popularity that shifts: the ranks are shuffled every `shift_every_s`.
     """
-    names = _names(labels)
+    names = names_of(labels)
     load_s = {label: math.exp(rng.uniform(*map(math.log, loads))) for label in names}
     ranks = rng.choices(range(labels), zipf(labels, 1.0), k=requests)
     rate = use * workers * slots / INFER_S
@@ -162,7 +178,7 @@ def uneven(
             shifts += 1
             rng.shuffle(order)
         label = order[rank]
-        made.append(Request(now, label, _lognormal(rng, INFER_S, INFER_SIGMA), load_s[label]))
+        made.append(Request(now, label, lognormal(rng, INFER_S, INFER_SIGMA), load_s[label]))
     return Workload(
         name=name,
         workers=workers,
