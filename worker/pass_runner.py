@@ -27,7 +27,7 @@ class Ran(msgspec.Struct, frozen=True, kw_only=True):
     taken: TakenTask
     began: float
     ended: float
-    size: int
+    size: int = 1
     answer: Any = None
     error: BaseException | None = None
 
@@ -41,44 +41,58 @@ class PassRunner:
         self._limits: Final = limits
         self._laws: Final = laws
 
+    async def run_alone(self, taken: TakenTask) -> Ran:
+        """Run one task, whose label is loaded; raises nothing."""
+        began = time.monotonic()
+        if began >= taken.deadline:
+            return _late(taken, began)
+        kind = taken.kind
+        assert kind is not None
+        try:
+            answer = await kind.run_alone(self._context(taken), taken.parameters)
+        except BaseException as exc:  # noqa: BLE001  # a SystemExit that leaves its asyncio task stops the event loop
+            return Ran(taken=taken, began=began, ended=time.monotonic(), error=exc)
+        ended = time.monotonic()
+        if kind.passes and taken.use.hit:
+            self._laws.observe(taken.task.label, 1, ended - began)
+        return Ran(taken=taken, began=began, ended=ended, answer=answer)
+
     async def run(self, tasks: Sequence[TakenTask]) -> list[Ran]:
-        """Run the tasks, whose labels are loaded, in one call of their handler; return how each ended.
+        """Run tasks of one type that shares passes, whose labels are loaded, in one call of their handler.
 
         Raises nothing. A task whose deadline has passed is left out and fails alone. Tasks whose handler failed for all
         of them run again one by one, so that a bad one fails alone; not if the runtime is away or the worker stops.
         """
         began = time.monotonic()
         ready = [taken for taken in tasks if began < taken.deadline]
-        ran = [_late(taken, began) for taken in tasks if began >= taken.deadline] if len(ready) < len(tasks) else []
+        ran = [_late(taken, began) for taken in tasks if began >= taken.deadline]
         if not ready:
             return ran
-        kind = ready[0].kind
+        kind, size = ready[0].kind, len(ready)
         assert kind is not None
-        size = len(ready)
         try:
             answers = await kind.run([self._context(taken) for taken in ready], [taken.parameters for taken in ready])
-        except BaseException as exc:  # noqa: BLE001  # a SystemExit that leaves its asyncio task stops the event loop
-            if size == 1 or _concerns_all(exc):
-                ended = time.monotonic()
-                ran += [Ran(taken=taken, began=began, ended=ended, size=size, error=exc) for taken in ready]
-                return ran
+        except BaseException as exc:  # noqa: BLE001  # see above
             failure = exc
         else:
             ended = time.monotonic()
-            if kind.passes and self._laws.pass_tasks > 1:
-                self._observe(ready, ended - began)
+            if all(taken.use.hit for taken in ready):  # the first run after a load takes several times as long
+                self._laws.observe(ready[0].task.label, size, ended - began)
             for taken, answer in zip(ready, answers, strict=True):
-                error = answer if kind.passes and isinstance(answer, BaseException) else None
+                error = answer if isinstance(answer, BaseException) else None
                 ran.append(Ran(taken=taken, began=began, ended=ended, size=size, answer=answer, error=error))
             return ran
+        if _concerns_all(failure):
+            ended = time.monotonic()
+            return ran + [Ran(taken=taken, began=began, ended=ended, size=size, error=failure) for taken in ready]
         logger.bind(task_type=kind.name, label=ready[0].task.label, tasks=size, reason=text_of(failure)).warning(
             "pass failed, its tasks run one by one"
         )
         for taken in ready:
             if is_cancelled():
-                ran.append(Ran(taken=taken, began=began, ended=began, size=1, error=asyncio.CancelledError()))
+                ran.append(Ran(taken=taken, began=began, ended=began, error=asyncio.CancelledError()))
             else:
-                ran += await self.run((taken,))
+                ran.append(await self.run_alone(taken))
         return ran
 
     def _context(self, taken: TakenTask) -> TaskContext:
@@ -90,11 +104,6 @@ class PassRunner:
             limits=self._limits,
             deadline=None if taken.deadline == math.inf else taken.deadline,
         )
-
-    def _observe(self, tasks: list[TakenTask], seconds: float) -> None:
-        """Learn from a run; the first one after a load takes several times as long as the others."""
-        if all(taken.use.hit for taken in tasks):
-            self._laws.observe(tasks[0].task.label, len(tasks), seconds)
 
 
 def is_cancelled() -> bool:
@@ -109,7 +118,7 @@ def deadline_error(taken: TakenTask) -> DeadlineError:
 
 
 def _late(taken: TakenTask, now: float) -> Ran:
-    return Ran(taken=taken, began=now, ended=now, size=1, error=deadline_error(taken))
+    return Ran(taken=taken, began=now, ended=now, error=deadline_error(taken))
 
 
 def _concerns_all(error: BaseException) -> bool:

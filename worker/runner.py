@@ -30,7 +30,7 @@ from worker.taken import Answered, TakenTask
 from worker.tasks import TaskType
 
 ANSWER_BYTES: Final = 256 * 1024
-"""Outputs of a pass that are encoded before they are sent and others have a turn: 1 ms of work."""
+"""Outputs of a pass that are encoded before these are sent, and others have a turn: 1 ms of work."""
 
 Answer = Callable[[list[Answered]], Awaitable[None]]
 
@@ -121,38 +121,50 @@ class TaskRunner:
         task, gathering = taken.task, self._gathering
         if gathering.free_slots:
             gathering.start()
-            self._in_flight.serve(self._run([taken]), name=task.task_id)
+            self._in_flight.serve(self._run_alone(taken), name=task.task_id)
         else:
             gathering.wait(taken, task.label, task.task_type, shares=taken.shares)
 
-    async def _run(self, tasks: list[TakenTask]) -> None:
+    async def _run_alone(self, taken: TakenTask) -> None:
+        """Run one task in its slot, hand the slot on, and answer."""
+        ran = await self._passes.run_alone(taken)
+        self._go_on()
+        taken.use.release()
+        await self._answer([Answered(taken=taken, result=self._result(ran))])
+
+    async def _run_pass(self, tasks: tuple[TakenTask, ...]) -> None:
         """Run a pass in its slot, hand the slot on, and answer."""
         ran = await self._passes.run(tasks)
-        following = self._gathering.finish()
+        self._go_on()
         for taken in tasks:
             taken.use.release()
-        if following:
-            self._in_flight.serve(self._run(list(following)), name=following[0].task.task_id)
-            if len(tasks) > 1:
-                with suppress(asyncio.CancelledError):
-                    await asyncio.sleep(0)  # the next run begins before the answers of this one are encoded
-        await self._answer_all(ran)
-
-    async def _answer_all(self, ran: list[Ran]) -> None:
-        """Encode and answer, with a turn for others after each `ANSWER_BYTES`."""
+        await self._turn()  # the next run begins before the answers of this one are encoded
         answered: list[Answered] = []
-        size = 0
-        for end in ran:
-            result = self._result(end)
-            answered.append(Answered(taken=end.taken, result=result))
-            size += len(result.output)
-            if size > ANSWER_BYTES:
+        encoded = 0
+        for each in ran:
+            result = self._result(each)
+            answered.append(Answered(taken=each.taken, result=result))
+            encoded += len(result.output)
+            if encoded > ANSWER_BYTES:
                 await self._answer(answered)
-                answered, size = [], 0
-                with suppress(asyncio.CancelledError):
-                    await asyncio.sleep(0)
+                await self._turn()
+                answered, encoded = [], 0
         if answered:
             await self._answer(answered)
+
+    def _go_on(self) -> None:
+        """Free a slot, or run what waits for it."""
+        following = self._gathering.finish()
+        if not following:
+            return
+        first = following[0]
+        run = self._run_alone(first) if len(following) == 1 else self._run_pass(following)
+        self._in_flight.serve(run, name=first.task.task_id)
+
+    async def _turn(self) -> None:
+        """Let others have a turn of the event loop; a task that is cancelled answers nevertheless."""
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(0)
 
     async def _fail(self, taken: TakenTask, exc: BaseException) -> None:
         """Answer a task that did not come to run."""

@@ -82,17 +82,24 @@ class TaskType:
         self._encoder = msgspec.json.Encoder()
 
     async def run(self, contexts: list[TaskContext], parameters: list[Any]) -> list[Any]:
-        """Return the handler's answers to tasks of one label, or raise what it raises; one task without `passes`.
+        """Return the answers of a handler with `passes` to tasks of one label, or raise what it raises.
 
-        Raises `WorkerError` if there is not one answer a task. With `passes` an answer may be an exception.
+        An answer may be an exception. Raises `WrongAnswersError` if there is not one answer for each task.
         """
-        if not self.passes:
-            (context,), (only,) = contexts, parameters
-            return [await self.handler(context, only)]
         answers = await self.handler(contexts, parameters)
         if not isinstance(answers, list) or len(answers) != len(contexts):
             raise WrongAnswersError(f"{self.name} must return a list of {len(contexts)} answers, one for each task")
         return answers
+
+    def run_alone(self, context: TaskContext, parameters: Any) -> Awaitable[Any]:
+        """Return the handler's answer to one task, or raise what it raises or returns as an error."""
+        return self._run_one(context, parameters) if self.passes else self.handler(context, parameters)
+
+    async def _run_one(self, context: TaskContext, parameters: Any) -> Any:
+        (answer,) = await self.run([context], [parameters])
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
 
     def decode(self, parameters: bytes) -> Any:
         """Return the parameters as the handler takes them.

@@ -7,7 +7,4 @@ from worker.tasks import TaskContext, TaskType
 
 async def alone(kind: TaskType, context: TaskContext, parameters: Any) -> bytes:
     """Return the task's output, or raise its error."""
-    (answer,) = await kind.run([context], [parameters])
-    if isinstance(answer, BaseException):
-        raise answer
-    return kind.encode(answer)
+    return kind.encode(await kind.run_alone(context, parameters))
