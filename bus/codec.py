@@ -33,6 +33,9 @@ _STATUS: Final = {status.value: status for status in Status}
 _NOT_JSON: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """Errors of msgspec for bytes that are not JSON, or JSON nested too deeply."""
 
+_STATE_TAG: Final = bytes([pb.Result.DESCRIPTOR.fields_by_name["state"].number << 3 | 2])
+"""Field number and wire type (bytes with their length before them) of a result's state."""
+
 M = TypeVar("M", bound=Message)
 
 _entry_decoder = msgspec.json.Decoder(WorkerEntry)
@@ -99,6 +102,14 @@ def encode_result(result: Result) -> bytes:
     if result.state is not None:
         _fill(message.state, result.state)  # in place: a message made apart would be copied
     return message.SerializeToString()
+
+
+def append_state(result: bytes, state: bytes) -> bytes:
+    """Return an encoded `Result` without a state with an encoded `WorkerState` as its state.
+
+    Protobuf's encoding of a message is that of its fields in a row, so the state of many results is encoded once.
+    """
+    return b"".join((result, _STATE_TAG, _varint(len(state)), state))
 
 
 def decode_result(data: bytes) -> Result:
@@ -224,6 +235,16 @@ def _parse(message: M, data: bytes, name: str) -> M:
     except DecodeError as exc:
         raise MalformedError(f"{len(data)} bytes that are not a labelbus.v1.{name}") from exc
     return message
+
+
+def _varint(value: int) -> bytes:
+    """Encode a length as protobuf does: seven bits a byte, the lowest first."""
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)
 
 
 def _duration(ms: float) -> float:

@@ -15,12 +15,13 @@ changed. Two tasks together in one of 32 runs cost next to nothing."""
 
 
 class _Law:
-    """The law of one label, and the passes that it was against."""
+    """The law of one label, what follows from it, and the passes that it was against."""
 
-    __slots__ = ("against", "times")
+    __slots__ = ("against", "per_place", "times")
 
-    def __init__(self, times: PassTimes) -> None:
+    def __init__(self, times: PassTimes, per_place: int) -> None:
         self.times: Final = times
+        self.per_place = per_place
         self.against = 0
 
 
@@ -36,6 +37,7 @@ class PassLaws:
             raise ValueError("a pass has at least one task")
         self.pass_tasks: Final = pass_tasks
         self._pool = PooledShare()
+        self._per_place = tasks_per_place(self._pool.mean, pass_tasks)
         self._laws: OrderedDict[str, _Law] = OrderedDict()
 
     def observe(self, label: str, size: int, seconds: float) -> None:
@@ -43,6 +45,8 @@ class PassLaws:
         law = self._law(label)
         self._laws.move_to_end(label)
         law.times.observe(size, seconds)
+        law.per_place = tasks_per_place(law.times.fixed_share, self.pass_tasks)
+        self._per_place = tasks_per_place(self._pool.mean, self.pass_tasks)
 
     def fixed_share(self, label: str) -> float:
         """Return the share of a in the run of one task of the label, from 0 to 1; NaN while unknown."""
@@ -50,10 +54,9 @@ class PassLaws:
         return self._pool.mean if law is None else law.times.fixed_share
 
     def tasks_per_place(self, label: str) -> int:
-        """Return how many tasks of the label that share passes take one place together."""
-        if self.pass_tasks == 1:
-            return 1
-        return tasks_per_place(self.fixed_share(label), self.pass_tasks)
+        """Return how many tasks of the label that share passes take one place together, as of its last pass."""
+        law = self._laws.get(label)
+        return self._per_place if law is None else law.per_place
 
     def next_size(self, label: str, waiting: int) -> int:
         """Return how many of the `waiting` tasks (at least 1) of the label run in the next pass: `best_size`.
@@ -72,7 +75,7 @@ class PassLaws:
     def _law(self, label: str) -> _Law:
         law = self._laws.get(label)
         if law is None:
-            law = self._laws[label] = _Law(PassTimes(self._pool))
+            law = self._laws[label] = _Law(PassTimes(self._pool), self._per_place)
             if len(self._laws) > LABELS:
                 self._laws.popitem(last=False)
         return law

@@ -8,11 +8,11 @@ from typing import Final
 import msgspec
 from loguru import logger
 
-from bus.codec import decode_progress, decode_task, encode_result, encode_state
+from bus.codec import append_state, decode_progress, decode_task, encode_result, encode_state
 from bus.connection import Bus, Msg
 from bus.errors import BadNameError, LabelbusError, MalformedError, reason
 from bus.log_throttle import ThrottledLogger
-from bus.messages import Result, Status, Task, WorkerState
+from bus.messages import Result, Status, Task
 from bus.names import normalise_label
 from bus.owned import end
 from bus.registration import Registration
@@ -189,7 +189,7 @@ class WorkerService:
         admission = self._admission
         if not admission.has_room(label, per_place):
             busy = Result(task_id=task.task_id, worker_id=self._worker_id, status=Status.BUSY, attempt=task.attempt)
-            await self._answer(msg.reply, self._payload(busy, self._state()))
+            await self._answer(msg.reply, self._payload(busy, self._encoded_state()))
             return
         admission.take(label, per_place)
         if admission.is_full:
@@ -220,7 +220,7 @@ class WorkerService:
             self._group.update()
         # With a window the slots may still be taken, and yet another task be welcome: tell it at once in any case.
         self._reporter.changed(IDLE_INTERVAL_S if was_full else STATE_INTERVAL_S)
-        state = self._state()
+        state = self._encoded_state()
         for each in answered:
             try:
                 await self._answer(each.taken.reply_to, self._payload(each.result, state))
@@ -230,16 +230,16 @@ class WorkerService:
     def _max_output_bytes(self) -> int:
         return self._bus.max_payload_bytes - RESULT_OVERHEAD_BYTES
 
-    def _state(self) -> WorkerState | None:
-        """Return the worker's state as of now, None once the worker has left."""
-        return None if self._has_left else self._reporter.state()
+    def _encoded_state(self) -> bytes:
+        """Return the worker's state as of now, empty once the worker has left."""
+        return b"" if self._has_left else encode_state(self._reporter.state())
 
-    def _payload(self, result: Result, state: WorkerState | None) -> bytes:
-        """Return the result with the worker's state."""
-        payload = encode_result(msgspec.structs.replace(result, state=state))
-        if len(payload) > self._bus.max_payload_bytes:  # so many labels that the state leaves no room
-            payload = encode_result(result)
-        return payload
+    def _payload(self, result: Result, state: bytes) -> bytes:
+        """Return the result with the worker's state, unless that makes it too long, with hundreds of labels."""
+        payload = encode_result(result)
+        if not state or len(payload) + len(state) + 8 > self._bus.max_payload_bytes:
+            return payload
+        return append_state(payload, state)
 
     def _ignore(self, msg: Msg, exc: LabelbusError) -> None:
         self.malformed += 1

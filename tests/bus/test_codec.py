@@ -96,6 +96,22 @@ def test_a_result_survives_the_wire(result):
     assert codec.decode_result(codec.encode_result(result)) == result
 
 
+@given(results, states)
+def test_a_state_that_is_appended_is_that_of_the_result(result, state):
+    bare = codec.encode_result(msgspec.structs.replace(result, state=None))
+    whole = codec.append_state(bare, codec.encode_state(state))
+    assert codec.decode_result(whole) == msgspec.structs.replace(result, state=state)
+
+
+def test_a_state_of_hundreds_of_labels_can_be_appended():
+    labels = tuple(f"organisation/model-{number}" for number in range(1_000))
+    state = WorkerState(worker_id="w", labels=labels)
+    whole = codec.append_state(
+        codec.encode_result(Result(task_id="t", worker_id="w", status=Status.OK)), codec.encode_state(state)
+    )
+    assert codec.decode_result(whole).state == state
+
+
 @given(states)
 def test_a_state_survives_the_wire(state):
     assert codec.decode_state(codec.encode_state(state)) == state
