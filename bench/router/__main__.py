@@ -9,7 +9,7 @@ from msgspec import Meta
 from bench.console import wide_console
 from bench.history.record import RecordSettings, command_line, start_recording
 from bench.results import new_folder, this_machine, write_results
-from bench.router.cost import measure, measure_hits
+from bench.router.cost import PASS_TASKS, measure, measure_hits
 from bench.router.report import figures_of, plot_of, table_of
 from bus.command import settings_command
 
@@ -28,6 +28,10 @@ class RouterCostSettings(RecordSettings, frozen=True, kw_only=True):
     ] = (10, 100, 1000, 10_000)
     events: Annotated[int, Meta(description="Tasks timed at each size.", ge=100)] = 20_000
     quick: Annotated[bool, Meta(description="A tenth of the events, and pools of up to 1,000.")] = False
+    pass_tasks: Annotated[int, Meta(description="Most tasks in a pass; 1: no passes.", ge=1)] = PASS_TASKS
+    fixed_share: Annotated[
+        float, Meta(description="Share of a in the a + b of a pass; from 0.5 on tasks join passes.", ge=0, le=1)
+    ] = 0.0
     seed: Annotated[int, Meta(description="Seed of labels and run times.", ge=0)] = 1
     results: Annotated[Path, Meta(description="Folder for the results.")] = Path("bench-results")
 
@@ -40,10 +44,16 @@ def run(settings: RouterCostSettings) -> int:
     events = settings.events // 10 if settings.quick else settings.events
     sizes = [size for size in settings.workers if size <= QUICK_WORKERS or not settings.quick]
     console.print("no queue, 1 worker …")  # lines and not a progress bar: the bar's thread would disturb the timing
-    costs = measure_hits(events=events)
+    costs = measure_hits(events=events, pass_tasks=settings.pass_tasks)
     for size in sizes:
         console.print(f"{size:,} workers …")
-        costs += measure(size, events=events, seed=settings.seed)
+        costs += measure(
+            size,
+            events=events,
+            seed=settings.seed,
+            pass_tasks=settings.pass_tasks,
+            fixed_share=settings.fixed_share,
+        )
     console.print(table_of(costs))
     for cost in costs:
         if cost.workers == BAR_WORKERS:
