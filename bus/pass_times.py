@@ -65,20 +65,24 @@ class PassTimes:
 
     def observe(self, size: float, seconds: float, *, weight: float = 1.0) -> None:
         """Take in a run of `size` (at least 1) that took `seconds`; each of n reports of a run has a weight of 1/n."""
-        decay = self._decay if weight == 1.0 else self._decay**weight
-        inverse = 1.0 / size
+        # Once a task: plain multiplications, and locals in place of attributes.
+        if weight == 1.0:
+            decay = self._decay
+            inverse = 1.0 / size
+        else:
+            decay = self._decay**weight
+            inverse = weight / size
         each = seconds * inverse
         total = self._weight = self._weight * decay + weight
-        self._inverse = self._inverse * decay + weight * inverse
-        self._inverse_square = self._inverse_square * decay + weight * inverse * inverse
-        self._each = self._each * decay + weight * each
-        self._each_inverse = self._each_inverse * decay + weight * each * inverse
-        mean = self._inverse / total
-        variance = self._inverse_square / total - mean * mean
-        least = _IDENTIFIED * mean * mean if self._relative else _IDENTIFIED
-        if variance >= least and self._each > 0.0:
-            mean_each = self._each / total
-            fixed = min(max((self._each_inverse / total - mean_each * mean) / variance, 0.0), mean_each / mean)
+        inverses = self._inverse = self._inverse * decay + inverse
+        squares = self._inverse_square = self._inverse_square * decay + inverse / size
+        times = self._each = self._each * decay + each
+        products = self._each_inverse = self._each_inverse * decay + each / size
+        mean = inverses / total
+        variance = squares / total - mean * mean
+        if variance >= (_IDENTIFIED * mean * mean if self._relative else _IDENTIFIED) and times > 0.0:
+            mean_each = times / total
+            fixed = min(max((products / total - mean_each * mean) / variance, 0.0), mean_each / mean)
             self._share = fixed / (fixed + (mean_each - fixed * mean))
             if self._pool is not None:
                 self._pool.observe(self._share)
@@ -91,9 +95,8 @@ class PassTimes:
     @property
     def fixed_share(self) -> float:
         """Share of `fixed_s` in a run of size 1, from 0 to 1; NaN while unknown."""
-        if self._pool is not None and math.isnan(self._share):
-            return self._pool.mean
-        return self._share
+        share = self._share
+        return share if share >= 0.0 or self._pool is None else self._pool.mean  # NaN is not
 
     @property
     def single_s(self) -> float:

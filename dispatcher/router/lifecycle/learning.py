@@ -22,6 +22,7 @@ def learn(state: RouterState, assignment: Assignment, outcome: Outcome) -> None:
             law = state.law(assignment.label, worker)
             law.observe(min(max(outcome.pass_size, 1), worker.pass_tasks), run_s, worker.pass_tasks)
             run_s = law.single_s
+            assignment.label.passes_pay = law.limit > 1
         assignment.label.observe_run(run_s, estimates.run_alpha)
         state.runs.observe(run_s)
     if not assignment.is_load or outcome.label_hit:

@@ -226,7 +226,7 @@ class WorkerLifecycle:
             self._state.pool.set_busy(worker)
             if worker.foreign and worker.usable:
                 contention.full(now, worker)
-            if worker.pass_tasks > 1 and worker.usable:
+            if worker.open_passes and worker.usable:
                 scheduler.serve(now, worker)  # tasks may join a pass without a place of their own
             return
         if now < self._state.others_until:

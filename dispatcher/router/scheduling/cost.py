@@ -82,7 +82,7 @@ class CostModel:
         if not label.holders:
             return count * (now + load_s) - label.arrival_sum
         run_s = state.runs.mean if label.run_s is None else label.run_s
-        if label.laws:
+        if label.passes_pay:
             run_s = self._pass_share_s(label, next(iter(label.holders)), count / len(label.holders), run_s)
         if run_s < _LEAST_RUN_S:
             run_s = _LEAST_RUN_S
@@ -152,7 +152,7 @@ class CostModel:
             delay_s = state.loads.mean if label.load_s is None else label.load_s
             if holders > 1:
                 run_s = state.runs.mean if label.run_s is None else label.run_s
-                each_s = self._pass_share_s(label, worker, math.inf, run_s) if label.laws else run_s
+                each_s = self._pass_share_s(label, worker, math.inf, run_s) if label.passes_pay else run_s
                 use = rate * each_s * others / ((holders - 1) * worker.slots)
                 if use < 1.0:
                     delay_s = min(delay_s, run_s * use / (1.0 - use))

@@ -115,7 +115,7 @@ class LateBindingScheduler:
         """Give the worker as much as it can take; the room that is left is marked as free."""
         state = self._state
         placement = self._placement
-        while worker.room > 0 or worker.load_room > 0 or (worker.pass_tasks > 1 and state.waiting):
+        while worker.room > 0 or worker.load_room > 0 or (worker.open_passes and state.waiting):
             if state.waiting:
                 may_load = self._cost_model.may_load(worker, now)
                 if may_load:
@@ -200,7 +200,7 @@ class LateBindingScheduler:
     def _next_hit(self, now: float, worker: Worker) -> PoolLabel | PoolTask | None:
         """Return the oldest hit, if the worker has a place for it or the hit joins a pass there."""
         has_place = worker.room > 0 or self._may_run_ahead(worker)
-        if not has_place and worker.pass_tasks <= 1:
+        if not has_place and not worker.open_passes:
             return None
         hit = self._oldest_hit(now, worker)
         if hit is None or has_place:

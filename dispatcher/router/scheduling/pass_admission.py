@@ -41,12 +41,7 @@ class PassAdmission:
         """Return True if the task may join the next pass of its label on the worker, which has no free place for it."""
         state = self._state
         gathering = label.gathering.get(worker)
-        if (
-            gathering is None
-            or not gathering.has_room(state.law(label, worker).per_place)
-            or not worker.shares(task)
-            or worker not in label.holders
-        ):
+        if gathering is None or not gathering.is_open or not worker.shares(task) or worker not in label.holders:
             return False
         if worker.loading and worker.loading.get(label, 0.0) > now and len(label.holders) > 1:
             return False  # other holders may be free before the label is loaded here

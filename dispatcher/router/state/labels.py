@@ -62,8 +62,8 @@ class Label(Generic[Holder]):
     `queue_length` counts the tasks that wait; `arrival_sum` is the sum of their arrival times, `oldest` the arrival
     time of the first of them (infinite while none waits). `arrival_weight` is the decayed count of all arrivals
     (`DecayClock`). `load_s` and `run_s` are moving averages in seconds, None before the first measurement; `run_s` is
-    the run of a task alone. `laws` are the run times of passes by kind of worker, `gathering` the workers that have
-    tasks of the label which share runs.
+    the run of a task alone. `laws` are the run times of passes by kind of worker, and `passes_pay` says that by the
+    last of them sharing a run pays; `gathering` are the workers that have tasks of the label which share runs.
     """
 
     __slots__ = (
@@ -78,6 +78,7 @@ class Label(Generic[Holder]):
         "load_s",
         "name",
         "oldest",
+        "passes_pay",
         "queue",
         "queue_length",
         "run_s",
@@ -98,6 +99,7 @@ class Label(Generic[Holder]):
         self.free_holders: dict[Holder, None] = {}
         self.gathering: dict[Holder, Gathering] = {}
         self.laws: dict[str, PassLaw] = {}
+        self.passes_pay = False
         self.arrival_weight = 0.0
         self.load_s: float | None = None
         self.run_s: float | None = None

@@ -14,24 +14,23 @@ _OTHER_KINDS: Final = ""
 class Gathering:
     """Tasks of one label that one worker has and that share runs: those of the run under way, and those of the next.
 
-    `places` is what they take of the worker's slots and window, `since` when the first of them came.
+    `places` is what they take of the worker's slots and window, `since` when the first of them came. `is_open` while
+    one more task would take no further place.
     """
 
-    __slots__ = ("count", "places", "since")
+    __slots__ = ("count", "is_open", "places", "since")
 
     def __init__(self, now: float) -> None:
         self.count = 0
         self.places = 0
         self.since = now
-
-    def has_room(self, per_place: int) -> bool:
-        """Return True if one more task would take no further place."""
-        return self.count < self.places * per_place
+        self.is_open = False
 
     def change(self, by: int, per_place: int) -> int:
-        """Count so many more tasks; return how many more places they take."""
+        """Count so many more tasks, of which `per_place` take a place; return how many more places they take."""
         self.count += by
         places = -(-self.count // per_place)
+        self.is_open = self.count < places * per_place
         more = places - self.places
         self.places = places
         return more
@@ -43,12 +42,14 @@ class PassLaw:
     `per_place` tasks take one place of a worker together, `limit` of them share a run. `single_s` is 0 at first.
     """
 
-    __slots__ = ("_times", "fixed_s", "limit", "per_place", "single_s", "unit_s")
+    __slots__ = ("_known", "_times", "fixed_s", "limit", "per_place", "single_s", "unit_s")
 
     def __init__(self, pool: PooledShare, most: int) -> None:
         self._times = PassTimes(pool)
+        self._known = (math.nan, 0)
         self.single_s = self.fixed_s = self.unit_s = 0.0
-        self._set_limits(most)
+        self.per_place = tasks_per_place(pool.mean, most)
+        self.limit = max(1, self.per_place // 2)
 
     def observe(self, size: int, seconds: float, most: int) -> None:
         """Take in one of the `size` reports of a run that took `seconds`, on a worker with passes of at most `most`."""
@@ -56,17 +57,16 @@ class PassLaw:
         times.observe(size, seconds, weight=1.0 / size)
         share = times.fixed_share
         single_s = self.single_s = times.single_s
-        self.fixed_s = 0.0 if math.isnan(share) else single_s * share
-        self.unit_s = single_s - self.fixed_s
-        self._set_limits(most)
+        fixed_s = self.fixed_s = single_s * share if share >= 0.0 else 0.0  # NaN while unknown
+        self.unit_s = single_s - fixed_s
+        if self._known != (share, most):
+            self._known = (share, most)
+            self.per_place = tasks_per_place(share, most)
+            self.limit = max(1, self.per_place // 2)
 
     def run_s(self, count: int) -> float:
         """Return the expected time of a run that `count` tasks are there for."""
         return self.fixed_s + self.unit_s * min(count, self.limit)
-
-    def _set_limits(self, most: int) -> None:
-        self.per_place = tasks_per_place(self._times.fixed_share, most)
-        self.limit = max(1, self.per_place // 2)
 
 
 class PassLaws:

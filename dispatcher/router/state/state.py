@@ -166,12 +166,17 @@ class RouterState:
         gathering = label.gathering.get(worker)
         if gathering is None:
             gathering = label.gathering[worker] = Gathering(now)
-        return gathering.change(1, self.law(label, worker).per_place)
+        was_open = gathering.is_open
+        places = gathering.change(1, self.law(label, worker).per_place)
+        worker.open_passes += gathering.is_open - was_open
+        return places
 
     def _ungather(self, worker: Worker, label: PoolLabel) -> int:
         """Count a task that shared runs out; return how many more places its label takes, mostly none or less."""
         gathering = label.gathering[worker]
+        was_open = gathering.is_open
         places = gathering.change(-1, self.law(label, worker).per_place)
+        worker.open_passes += gathering.is_open - was_open
         if not gathering.count:
             del label.gathering[worker]
         return places

@@ -64,6 +64,7 @@ class Worker:
         "load_not_before",
         "load_room",
         "loading",
+        "open_passes",
         "pass_tasks",
         "pass_types",
         "pause_s",
@@ -92,6 +93,8 @@ class Worker:
         self.loading: dict[PoolLabel, float] = {}
         self.assignments: dict[int, Assignment] = {}
         self.places = 0
+        # Labels of which one more task would take no further place.
+        self.open_passes = 0
         self.assigned_loads = 0
         # The labels of the last view, while nothing has been sent that changes them: most answers change nothing.
         self.synced_labels: tuple[str, ...] | None = None

@@ -369,6 +369,7 @@ class AnyOrder(RuleBasedStateMachine):
             assert worker.places == len(worker.assignments) - shared.total() + sum(
                 passes.places for passes in gathering.values()
             )
+            assert worker.open_passes == sum(passes.is_open for passes in gathering.values())
             assert all(1 <= passes.places <= passes.count for passes in gathering.values())
 
     @invariant()

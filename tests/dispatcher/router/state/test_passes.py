@@ -13,9 +13,10 @@ def test_the_places_of_a_label_are_those_of_its_tasks(changes: list[tuple[bool, 
     for comes, per_place in changes:
         if not comes and not gathering.count:
             continue
-        had_room = gathering.has_room(per_place)
+        had_room = gathering.is_open and gathering.count < gathering.places * per_place
         more = gathering.change(1 if comes else -1, per_place)
         places += more
+        assert gathering.is_open == (gathering.count % per_place > 0)
         assert places == gathering.places == -(-gathering.count // per_place)
         if comes and had_room:
             assert more <= 0
