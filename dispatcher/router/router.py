@@ -130,6 +130,7 @@ class Router(Generic[Carried]):
             task = self._tasks.lose(now, assignment_id, worker_id)
             if task is not None:
                 self._tasks.wait(now, task)
+            self._workers.label_lost(now, assignment)
             self._workers.slot_freed(now, assignment.worker)
         return self._state.take_commands()
 

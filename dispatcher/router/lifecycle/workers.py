@@ -86,6 +86,15 @@ class WorkerLifecycle:
         else:
             self._scheduler.serve_queue_group(now)
 
+    def label_lost(self, now: float, assignment: Assignment) -> None:
+        """Count the label of a lost assignment as not held if the worker has no room for it beside the others."""
+        worker, label = assignment.worker, assignment.label
+        if worker is None or len(worker.labels) <= worker.capacity or label not in worker.labels:
+            return
+        if all(other.label is not label for other in worker.assignments.values()):
+            self._state.drop(worker, label)
+            self._scheduler.offer(now, [label])
+
     def bounced(self, now: float, assignment: Assignment, worker: Worker, view: WorkerView | None) -> None:
         """Take back what the worker was to load and to evict for a task that it was too busy for."""
         state = self._state
