@@ -30,7 +30,8 @@ from worker.taken import Answered, TakenTask
 from worker.tasks import TaskType
 
 ANSWER_BYTES: Final = 256 * 1024
-"""Outputs of a pass that are encoded before these are sent, and others have a turn: 1 ms of work."""
+ANSWER_TASKS: Final = 16
+"""Outputs and tasks of a pass that are encoded before these are sent, and others have a turn: 1 ms of work at most."""
 
 Answer = Callable[[list[Answered]], Awaitable[None]]
 
@@ -145,7 +146,7 @@ class TaskRunner:
             result = self._result(each)
             answered.append(Answered(taken=each.taken, result=result))
             encoded += len(result.output)
-            if encoded > ANSWER_BYTES:
+            if encoded > ANSWER_BYTES or len(answered) == ANSWER_TASKS:
                 await self._answer(answered)
                 await self._turn()
                 answered, encoded = [], 0

@@ -1,5 +1,6 @@
 """Task types for `--handlers`: some kill their worker, one blocks its event loop; those with a file note their runs."""
 
+import asyncio
 import os
 import signal
 import time
@@ -13,6 +14,17 @@ from worker.tasks import TaskContext, task_type
 async def die(context: TaskContext, parameters: dict[str, Any]) -> None:
     """End the process as the kernel would for want of memory."""
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+@task_type("die_in_company", passes=True)
+async def die_in_company(contexts: list[TaskContext], parameters: list[dict[str, Any]]) -> list[dict[str, int]]:
+    """Note how many tasks share the pass, take a while, and end the process if a task of the pass says so."""
+    with Path(parameters[0]["file"]).open("a") as file:  # noqa: ASYNC230  # a line
+        file.write(f"{len(contexts)} {any(task.get('die') for task in parameters)}\n")
+    await asyncio.sleep(0.1)
+    if any(task.get("die") for task in parameters):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return [{"shared": len(contexts)}] * len(contexts)
 
 
 @task_type("count_and_die_once")

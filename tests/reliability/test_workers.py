@@ -134,6 +134,34 @@ async def test_a_task_that_kills_each_worker_it_meets_is_given_up_after_two_and_
     assert (await pool.gateway.run_task("acme/b")).status == 200
 
 
+async def test_a_task_that_kills_its_worker_is_found_among_its_company_which_is_answered(pool, tmp_path):
+    names = ("w1", "w2", "w3")
+    for name in names:
+        await pool.worker(name, *HANDLERS, "--slots", "1")
+    await pool.dispatcher()
+    await pool.ready()
+    notes = tmp_path / "passes"
+
+    async def run(number: int, *, die: bool = False):
+        return await pool.gateway.run_task(
+            "acme/a",
+            task_type="die_in_company",
+            task_id="poison" if die else f"t{number}",
+            parameters={"file": str(notes), "die": die},
+        )
+
+    assert (await run(0)).status == 200
+    answers = await asyncio.gather(*(run(number) for number in range(6)), run(6, die=True), *map(run, range(7, 12)))
+    poison = answers.pop(6)
+    assert (poison.status, poison.code) == (502, "worker_failed")
+    assert [answer.status for answer in answers] == [200] * 11
+    passes = [line.split() for line in notes.read_text().splitlines()]
+    deadly = [int(size) for size, is_deadly in passes if is_deadly == "True"]
+    assert deadly[0] > 1, "the poison had no company"
+    assert deadly[1:] == [1], "and it was alone when it was tried again"
+    assert len([name for name in names if pool.parts[name].pid is None]) == 2
+
+
 async def test_what_the_queue_group_gave_a_worker_that_is_killed_runs_elsewhere(pool, figures):
     for name in ("w1", "w2"):
         await pool.worker(name)

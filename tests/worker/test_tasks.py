@@ -1,5 +1,6 @@
 """Task types from decorated functions."""
 
+import time
 from types import ModuleType, SimpleNamespace
 from typing import Annotated, Any, cast
 
@@ -7,9 +8,9 @@ import msgspec
 import pytest
 from msgspec import Meta
 
-from bus.errors import BadNameError, BadParametersError, InvalidInputError, MalformedError
-from worker.handlers import embed_texts, infer, sample_task
-from worker.tasks import TaskContext, TaskType, task_type, task_types_of
+from bus.errors import BadNameError, BadParametersError, InvalidInputError, MalformedError, WorkerError
+from worker.handlers import embed_texts, infer, sample_pass, sample_task
+from worker.tasks import TaskContext, TaskType, pass_timeout_s, task_type, task_types_of
 
 
 class Words(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -99,7 +100,79 @@ def test_a_function_of_the_wrong_shape_is_refused_where_it_is_written():
         TaskType("plain", cast(Any, plain))
 
 
+@task_type("totals", passes=True)
+async def totals(contexts: list[TaskContext], parameters: list[Words]) -> list[int | Exception]:
+    return [len(each.words) if each.words else ValueError("no words") for each in parameters]
+
+
+async def test_a_handler_of_passes_gets_the_structs_of_all_tasks_and_answers_each():
+    assert totals.passes
+    assert not count_words.passes
+    parameters = [totals.decode(b'{"words": ["a"]}'), totals.decode(b'{"words": []}')]
+    one, error = await totals.run([NO_CONTEXT] * 2, parameters)
+    assert (one, str(error)) == (1, "no words")
+    assert await totals.run_alone(NO_CONTEXT, parameters[0]) == 1
+    with pytest.raises(ValueError, match="no words"):
+        await totals.run_alone(NO_CONTEXT, parameters[1])
+
+
+@pytest.mark.parametrize("answers", [[], [1, 2, 3], (1, 2), None, {"a": 1, "b": 2}])
+async def test_answers_that_are_not_one_for_each_task_are_an_error_of_the_worker(answers):
+    @task_type("wrong", passes=True)
+    async def wrong(contexts: list[TaskContext], parameters: list[Any]) -> Any:
+        return answers
+
+    with pytest.raises(WorkerError, match="wrong must return a list of 2 answers, one for each task"):
+        await wrong.run([NO_CONTEXT] * 2, [1, 2])
+
+
+async def test_a_pass_without_types_takes_any_parameters():
+    async def anything(contexts, parameters):
+        return parameters
+
+    assert TaskType("anything", anything, passes=True).decode(b'[1, "a"]') == [1, "a"]
+
+
+def test_an_answer_may_encode_itself():
+    class Own:
+        def to_json(self) -> bytes:
+            return b"[1]"
+
+    assert totals.encode(Own()) == b"[1]"
+
+
+def test_a_function_that_takes_no_lists_is_no_handler_of_passes_nor_the_other_way_round():
+    async def single(context: TaskContext, parameters: list[int]) -> None: ...
+
+    async def mixed(contexts: list[TaskContext], parameters: Words) -> None: ...
+
+    async def lists(contexts: list[TaskContext], parameters: list[Words]) -> None: ...
+
+    async def lonely(contexts: list[TaskContext]) -> None: ...
+
+    with pytest.raises(TypeError, match=r"single has passes=True, so its context must be a list\[...\]"):
+        TaskType("single", single, passes=True)
+    with pytest.raises(TypeError, match=r"mixed has passes=True, so its parameters must be a list\[...\]"):
+        TaskType("mixed", cast(Any, mixed), passes=True)
+    with pytest.raises(TypeError, match="lists takes a list of contexts: say passes=True"):
+        TaskType("lists", cast(Any, lists))
+    with pytest.raises(TypeError, match=r"lonely must take \(contexts, parameters\), both lists"):
+        TaskType("lonely", cast(Any, lonely), passes=True)
+
+
+def test_a_pass_has_until_its_last_deadline():
+    def context(deadline: float | None) -> TaskContext:
+        nothing = cast(Any, None)
+        return TaskContext(task_id="t", label="a", runtime=nothing, tokens=nothing, limits=nothing, deadline=deadline)
+
+    now = time.monotonic()
+    assert pass_timeout_s([context(now + 10), context(now + 100)]) == pytest.approx(100, abs=9)
+    assert pass_timeout_s([context(now + 10), context(None)]) is None
+    assert pass_timeout_s([context(now - 5)]) == 0.001
+
+
 def test_the_task_types_that_come_with_a_worker():
+    assert set(task_types_of([embed_texts, infer, sample_pass])) == {"embed_texts", "infer", "sample_task"}
     assert set(task_types_of([embed_texts, infer, sample_task])) == {"embed_texts", "infer", "sample_task"}
 
 

@@ -78,6 +78,19 @@ async def test_requests_in_flight_together_each_get_their_own_answer(
         assert_same(answer["sentence_embedding"], embed(**inputs))
 
 
+async def test_the_rows_of_a_run_are_those_of_the_entry_as_it_is_loaded(runtime: Runtime, repository: Path) -> None:
+    await runtime.load("org/one")
+    assert await runtime.max_rows("org/one") == 8
+
+    config = repository / "org--one" / "config.pbtxt"
+    config.write_text(config.read_text().replace("max_batch_size: 8", "max_batch_size: 4"))
+    assert await runtime.max_rows("org/one") == 8, "until it is loaded again"
+
+    await runtime.unload("org/one")
+    await runtime.load("org/one")
+    assert await runtime.max_rows("org/one") == 4
+
+
 async def test_text_goes_in_and_out_as_bytes(
     runtime: Runtime, write_entry: Callable[..., Any], text_entry: dict[str, Any]
 ) -> None:

@@ -1,10 +1,12 @@
 import asyncio
 import statistics
+import time
 
 import numpy as np
 import pytest
 
-from bus.errors import BadParametersError
+from bus.errors import BadParametersError, DeadlineError
+from worker.runtimes.protocol import Tensors
 from worker.runtimes.simulated import SimulatedRuntime
 
 
@@ -38,5 +40,22 @@ async def test_a_load_waits_that_long() -> None:
 
 
 async def test_there_is_nothing_to_run() -> None:
+    runtime = SimulatedRuntime(1)
     with pytest.raises(BadParametersError, match="sample_task"):
-        await SimulatedRuntime(1).run("a", {"x": np.zeros(1)})
+        await runtime.run("a", {"x": np.zeros(1)})
+    assert await runtime.max_rows("a") == 0
+
+
+async def test_a_run_takes_what_its_law_says_and_gives_back_its_inputs() -> None:
+    runtime = SimulatedRuntime(0, run_ms=8, item_ms=1)
+    inputs: Tensors = {"x": np.arange(6).reshape(3, 2)}
+    began = time.monotonic()
+    for _ in range(5):
+        assert await runtime.run("a", inputs) == inputs
+    assert time.monotonic() - began >= 0.050, "each takes 8 + 3 · 1 ms, and timers are a millisecond early at most"
+    assert await runtime.max_rows("a") > 1
+
+
+async def test_a_run_past_its_deadline_fails() -> None:
+    with pytest.raises(DeadlineError, match="no answer in time"):
+        await SimulatedRuntime(0, run_ms=3_600_000).run("a", {"x": np.zeros(1)}, timeout_s=0.001)
