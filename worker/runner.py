@@ -180,7 +180,11 @@ class TaskRunner:
             return self._failed(taken, ran.error, ran.size)
         try:
             output = kind.encode(ran.answer)
-            self._check_size(task.task_type, output)
+            if len(output) > (limit := self._max_output_bytes()):
+                raise TooLargeError(
+                    f"the result of {task.task_type} has {len(output):,} bytes, over the {limit:,} that fit in a NATS "
+                    "message: ask for less in one task, or raise max_payload on the NATS server"
+                )
         except BaseException as exc:  # noqa: BLE001  # what an answer of one's own raises; see above
             return self._failed(taken, exc, ran.size)
         result = Result(
@@ -198,13 +202,6 @@ class TaskRunner:
         )
         self._log_completed(Completed(task, result, ran.ended - taken.arrived))
         return result
-
-    def _check_size(self, task_type: str, output: bytes) -> None:
-        if len(output) > (limit := self._max_output_bytes()):
-            raise TooLargeError(
-                f"the result of {task_type} has {len(output):,} bytes, over the {limit:,} that fit in a NATS message: "
-                "ask for less in one task, or raise max_payload on the NATS server"
-            )
 
     def _deadline(self, taken: TakenTask) -> float:
         """Return the task's deadline in monotonic seconds; infinity if it has none."""

@@ -12,7 +12,7 @@ from bus.codec import append_state, decode_progress, decode_task, encode_result,
 from bus.connection import Bus, Msg
 from bus.errors import BadNameError, LabelbusError, MalformedError, reason
 from bus.log_throttle import ThrottledLogger
-from bus.messages import Result, Status, Task
+from bus.messages import Result, Status
 from bus.names import normalise_label
 from bus.owned import end
 from bus.registration import Registration
@@ -185,7 +185,8 @@ class WorkerService:
         kind = self._task_types.get(task.task_type)
         # A task that was tried before runs alone, for it may have killed its worker.
         shares = kind is not None and kind.passes and task.attempt == 1 and self._laws.pass_tasks > 1
-        label, per_place = self._place(task, shares=shares)
+        label = task.label if shares else None
+        per_place = self._laws.tasks_per_place(task.label) if shares else 1
         admission = self._admission
         if not admission.has_room(label, per_place):
             busy = Result(task_id=task.task_id, worker_id=self._worker_id, status=Status.BUSY, attempt=task.attempt)
@@ -206,16 +207,15 @@ class WorkerService:
         self._in_flight.begin(taken)
         self._runner.begin(taken)
 
-    def _place(self, task: Task, *, shares: bool) -> tuple[str | None, int]:
-        """Return the arguments by which the admission counts the task."""
-        return (task.label, self._laws.tasks_per_place(task.label)) if shares else (None, 1)
-
     async def _answer_all(self, answered: list[Answered]) -> None:
         """Answer tasks that have ended. Their places are free before the answers are sent, which tell so."""
         was_full = self._admission.is_full
         for each in answered:
-            label, per_place = self._place(each.taken.task, shares=each.taken.shares)
-            self._admission.answered(label, per_place)
+            if each.taken.shares:
+                label = each.taken.task.label
+                self._admission.answered(label, self._laws.tasks_per_place(label))
+            else:
+                self._admission.answered()
         if was_full:
             self._group.update()
         # With a window the slots may still be taken, and yet another task be welcome: tell it at once in any case.
