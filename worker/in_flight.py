@@ -17,7 +17,7 @@ class TasksInFlight:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._taken: set[TakenTask] = set()
-        self._serving: set[asyncio.Task[None]] = set()
+        self._serving: set[asyncio.Task[None] | None] = set()
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -37,10 +37,12 @@ class TasksInFlight:
             self._idle.set()
 
     def serve(self, coroutine: Coroutine[Any, Any, None], *, name: str) -> None:
-        """Run what serves one or more of the tasks, as an asyncio task."""
-        serving = self._loop.create_task(coroutine, name=name)
-        self._serving.add(serving)
-        serving.add_done_callback(self._serving.discard)
+        """Run what serves one or more of the tasks, as an asyncio task, which calls `served` at its end."""
+        self._serving.add(self._loop.create_task(coroutine, name=name))
+
+    def served(self) -> None:
+        """Forget the running asyncio task. A done callback would cost every task a turn of the event loop."""
+        self._serving.discard(asyncio.current_task())
 
     def outstanding_for(self, sender: str) -> tuple[str, ...]:
         """Return the last tokens of the reply subjects of this sender's tasks."""
@@ -61,7 +63,8 @@ class TasksInFlight:
 
     async def cancel(self) -> None:
         """Cancel the asyncio tasks and return when they have ended; each answers its tasks that they were cancelled."""
-        serving = tuple(self._serving)
+        serving = [task for task in self._serving if task is not None]
         for task in serving:
             task.cancel()
         await asyncio.gather(*serving, return_exceptions=True)
+        self._serving.difference_update(serving)  # those too that were cancelled before their first step

@@ -10,22 +10,13 @@ from typing import Final
 from loguru import logger
 
 from bus.clock import UnixClock
-from bus.errors import (
-    DeadlineError,
-    LabelbusError,
-    RuntimeUnavailableError,
-    TooLargeError,
-    UnknownTaskTypeError,
-    WorkerError,
-)
-from bus.messages import Result, Status
+from bus.errors import RuntimeUnavailableError, UnknownTaskTypeError
 from worker.clock import SenderClocks
-from worker.completed import Completed, hundredths
-from worker.error_text import text_of
 from worker.holder import LabelHolder
 from worker.in_flight import TasksInFlight
-from worker.pass_runner import PassRunner, Ran, deadline_error, is_cancelled
+from worker.pass_runner import PassRunner, Ran, deadline_error
 from worker.passes import Gathering
+from worker.results import Results
 from worker.taken import Answered, TakenTask
 from worker.tasks import TaskType
 
@@ -46,26 +37,21 @@ class TaskRunner:
 
     def __init__(
         self,
-        worker_id: str,
         task_types: dict[str, TaskType],
         gathering: Gathering[TakenTask],
         holder: LabelHolder,
         in_flight: TasksInFlight,
         passes: PassRunner,
-        *,
-        max_output_bytes: Callable[[], int],
+        results: Results,
         answer: Answer,
-        log_completed: Callable[[Completed], None],
     ) -> None:
-        self._worker_id: Final = worker_id
         self._task_types = task_types
         self._gathering = gathering
         self._holder = holder
         self._in_flight = in_flight
         self._passes = passes
-        self._max_output_bytes = max_output_bytes
+        self._results = results
         self._answer = answer
-        self._log_completed = log_completed
         self._clock = UnixClock()
         self._clocks = SenderClocks()
 
@@ -111,6 +97,7 @@ class TaskRunner:
         except BaseException as exc:  # noqa: BLE001  # see above
             await self._fail(taken, exc)
             return
+        self._in_flight.served()
         if not use.hit:
             logger.bind(task_id=task.task_id, label=task.label, load_ms=round(use.load_ms, 1)).info(
                 f"LABEL {'JOIN' if use.joined else 'MISS'}: {task.label}"
@@ -131,7 +118,10 @@ class TaskRunner:
         ran = await self._passes.run_alone(taken)
         self._go_on()
         taken.use.release()
-        await self._answer([Answered(taken=taken, result=self._result(ran))])
+        try:
+            await self._answer([Answered(taken=taken, result=self._results.of(ran))])
+        finally:
+            self._in_flight.served()
 
     async def _run_pass(self, tasks: tuple[TakenTask, ...]) -> None:
         """Run a pass in its slot, hand the slot on, and answer."""
@@ -139,11 +129,17 @@ class TaskRunner:
         self._go_on()
         for taken in tasks:
             taken.use.release()
-        await self._turn()  # the next run begins before the answers of this one are encoded
+        try:
+            await self._turn()  # the next run begins before the answers of this one are encoded
+            await self._answer_pass(ran)
+        finally:
+            self._in_flight.served()
+
+    async def _answer_pass(self, ran: list[Ran]) -> None:
         answered: list[Answered] = []
         encoded = 0
         for each in ran:
-            result = self._result(each)
+            result = self._results.of(each)
             answered.append(Answered(taken=each.taken, result=result))
             encoded += len(result.output)
             if encoded > ANSWER_BYTES or len(answered) == ANSWER_TASKS:
@@ -170,38 +166,10 @@ class TaskRunner:
     async def _fail(self, taken: TakenTask, exc: BaseException) -> None:
         """Answer a task that did not come to run."""
         taken.use.release()
-        await self._answer([Answered(taken=taken, result=self._failed(taken, exc))])
-
-    def _result(self, ran: Ran) -> Result:
-        taken = ran.taken
-        task, kind, use = taken.task, taken.kind, taken.use
-        assert kind is not None
-        if ran.error is not None:
-            return self._failed(taken, ran.error, ran.size)
         try:
-            output = kind.encode(ran.answer)
-            if len(output) > (limit := self._max_output_bytes()):
-                raise TooLargeError(
-                    f"the result of {task.task_type} has {len(output):,} bytes, over the {limit:,} that fit in a NATS "
-                    "message: ask for less in one task, or raise max_payload on the NATS server"
-                )
-        except BaseException as exc:  # noqa: BLE001  # what an answer of one's own raises; see above
-            return self._failed(taken, exc, ran.size)
-        result = Result(
-            task_id=task.task_id,
-            worker_id=self._worker_id,
-            status=Status.OK,
-            output=output,
-            label_hit=use.hit,
-            queue_ms=max(0.0, (ran.began - taken.arrived) * 1000 - use.load_ms),
-            load_ms=use.load_ms,
-            run_ms=(ran.ended - ran.began) * 1000,
-            evicted_label=use.evicted,
-            attempt=task.attempt,
-            pass_size=ran.size,
-        )
-        self._log_completed(Completed(task, result, ran.ended - taken.arrived))
-        return result
+            await self._answer([Answered(taken=taken, result=self._results.failed(taken, exc))])
+        finally:
+            self._in_flight.served()
 
     def _deadline(self, taken: TakenTask) -> float:
         """Return the task's deadline in monotonic seconds; infinity if it has none."""
@@ -211,42 +179,3 @@ class TaskRunner:
             taken.reply.sender, deadline_ms=task.deadline_ms, sent_ms=task.sent_ms, now_ms=now_ms
         )
         return time.monotonic() + (deadline_ms - now_ms) / 1000 if task.deadline_ms else math.inf
-
-    def _failed(self, taken: TakenTask, exc: BaseException, pass_size: int = 1) -> Result:
-        task = taken.task
-        error = self._error(taken, exc)
-        message = text_of(error)
-        log = logger.bind(
-            task_id=task.task_id,
-            task_type=task.task_type,
-            label=task.label,
-            route=task.route,
-            waited_ms=hundredths(task.waited_ms),
-            expected_ms=hundredths(task.expected_ms),
-            attempt=task.attempt,
-            code=error.code,
-            reason=message,
-        )
-        if isinstance(error, WorkerError | DeadlineError):
-            log.error("task failed")
-        else:
-            log.info("task refused")
-        return Result(
-            task_id=task.task_id,
-            worker_id=self._worker_id,
-            status=Status.FAILED,
-            error_code=error.code,
-            error_message=message,
-            attempt=task.attempt,
-            pass_size=pass_size,
-        )
-
-    def _error(self, taken: TakenTask, exc: BaseException) -> LabelbusError:
-        """Return the error that the task is answered with."""
-        if isinstance(exc, LabelbusError):
-            return exc
-        if isinstance(exc, asyncio.CancelledError) and is_cancelled():
-            return RuntimeUnavailableError("the worker had to stop before the task was done")
-        task = taken.task
-        logger.bind(task_id=task.task_id, label=task.label).opt(exception=exc).error("task failed unexpectedly")
-        return WorkerError(f"{task.task_type} failed: {text_of(exc)}")

@@ -29,6 +29,7 @@ from worker.pass_laws import PassLaws
 from worker.pass_runner import PassRunner
 from worker.passes import Gathering
 from worker.report import IDLE_INTERVAL_S, STATE_INTERVAL_S, StateReporter, WorkerFacts
+from worker.results import Results
 from worker.runner import TaskRunner
 from worker.runtimes.protocol import Runtime
 from worker.settings import WorkerSettings
@@ -84,15 +85,13 @@ class WorkerService:
         )
         limits = Limits(max_texts=settings.max_texts, max_text_chars=settings.max_text_chars)
         self._runner = TaskRunner(
-            worker_id,
             task_types,
             self._gathering,
             self._holder,
             self._in_flight,
             PassRunner(runtime, tokens, limits, self._laws),
-            max_output_bytes=self._max_output_bytes,
-            answer=self._answer_all,
-            log_completed=log_completed,
+            Results(worker_id, max_output_bytes=self._max_output_bytes, log_completed=log_completed),
+            self._answer_all,
         )
         runtime.on_labels_lost(self._holder.lost)
         self._has_left = False

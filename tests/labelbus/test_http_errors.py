@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import httpx
 import pytest
 
 from labelbus import (
@@ -19,6 +20,7 @@ from labelbus import (
     RequestTimeoutError,
     UnavailableError,
 )
+from labelbus.http_messages import read_task_result
 
 RESULT = {
     "Labelbus-Task-Id": "t",
@@ -186,3 +188,8 @@ def test_parameters_that_cannot_be_json_are_bad_parameters(ask, parameters):
 def test_every_error_of_a_client_is_in_the_tree():
     for kind in (BadParametersError, InvalidInputError, ProblemError, RequestTimeoutError, UnavailableError):
         assert issubclass(kind, LabelbusError)
+
+
+@pytest.mark.parametrize(("headers", "pass_size"), [(RESULT, 1), ({**RESULT, "Labelbus-Pass": "63"}, 63)])
+def test_a_result_says_how_many_tasks_shared_the_run_also_where_an_older_gateway_does_not(headers, pass_size):
+    assert read_task_result(httpx.Response(200, content=b"{}", headers=headers)).pass_size == pass_size

@@ -9,8 +9,9 @@ import pytest
 from bus.connection import connect
 from bus.errors import LabelbusError, OverloadedError, UnavailableError, WorkerError
 from dispatcher.__main__ import serve, wire
-from dispatcher.answers import error_of
+from dispatcher.answers import TaskAnswer, error_of
 from dispatcher.api.problems import STATUS
+from dispatcher.api.tasks import task_headers
 from dispatcher.settings import DispatcherSettings
 from tests.dispatcher.conftest import DEADLINE_S, component, until
 
@@ -18,6 +19,10 @@ pytestmark = pytest.mark.nats
 
 
 # ── what works ──
+
+
+def test_the_answer_says_how_many_tasks_shared_the_run():
+    assert dict(task_headers(TaskAnswer(task_id="t", pass_size=63)))[b"labelbus-pass"] == b"63"
 
 
 async def test_a_task_goes_there_and_back_and_the_answer_says_how(pool):
@@ -28,6 +33,7 @@ async def test_a_task_goes_there_and_back_and_the_answer_says_how(pool):
     headers = first.headers
     assert (headers["Labelbus-Task-Id"], headers["Labelbus-Worker"]) == ("t-1", "w1")
     assert (headers["Labelbus-Route"], headers["Labelbus-Attempt"]) == ("load", "1")
+    assert headers["Labelbus-Pass"] == "1"
     assert "Labelbus-Evicted" not in headers
     for name in ("Queue", "Load", "Run", "Expected"):
         assert float(headers[f"Labelbus-{name}-Ms"]) >= 0
