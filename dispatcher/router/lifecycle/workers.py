@@ -57,7 +57,12 @@ class WorkerLifecycle:
         self._contention.succeeded(worker)
 
     def failed(self, now: float, worker: Worker) -> None:
-        """Pause a worker that failed retryably: one that fails fast would attract all the work."""
+        """Pause a worker that failed retryably: one that fails fast would attract all the work.
+
+        Tasks that were with it when it failed, such as the others of a pass, fail by the same cause and count once.
+        """
+        if worker.paused:
+            return
         self._health.failed(worker)
         self._pause(now, worker, worker.pause_s)
 

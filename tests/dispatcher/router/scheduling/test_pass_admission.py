@@ -174,3 +174,17 @@ def test_places_of_others_are_what_the_worker_says_beyond_ours(labels: tuple[str
     (use,) = pool.router.uses()
     assert use.running == 2
     assert len(pool.submit(1.002, "a", 5)) == 5
+
+
+def test_a_pass_that_fails_pauses_its_worker_once_and_not_for_each_of_its_tasks() -> None:
+    pool = Pool(VIEW)
+    pool.teach("a", 8.0, 0.2)
+    failed = Outcome(ok=False, label_hit=True, load_ms=0.0, run_ms=0.0, retryable=True)
+    for task_id in pool.submit(1.0, "a", 64):
+        pool.obey(pool.router.finished(1.01, pool.sent[task_id].assignment_id, failed).commands)
+    assert pool.router.waiting == 64
+    wake = pool.router.next_wake()
+    assert wake is not None
+    assert wake == pytest.approx(1.01 + RouterPolicy().health.pause_s)
+    pool.obey(pool.router.tick(wake))
+    assert pool.router.waiting == 63
