@@ -157,6 +157,10 @@ ray-pins:
     uv pip compile --quiet --universal --python 3.11 --upgrade --no-annotate --no-header \
         --no-emit-find-links --no-emit-index-url bench/peers/requirements.in > bench/peers/requirements.txt
 
+# texts a second beside tritonclient and the graph in process, all in turn: just bench-throughput --quick, --infinity, --runtime simulated
+bench-throughput *args: setup
+    @{{ bin }}/python -m bench.throughput {{ args }}
+
 # plot the runs that were recorded with --record: just bench-router --record, then just bench-history
 bench-history *args: setup
     @{{ bin }}/python -m bench.history {{ args }}

@@ -1,13 +1,15 @@
-"""A cheap HTTP/1.1 load generator: one fixed request on keep-alive connections, the next one after each answer.
+"""A cheap HTTP/1.1 load generator: fixed requests on keep-alive connections, the next one after each answer.
 
 `python -m bench.http_load` reads one `Leg` a line from stdin, as JSON, and writes one `LegResult` for each. It runs in
 a process of its own, so that its CPU time (some 15 µs a request) does not count as that of a measured process.
 """
 
 import asyncio
+import itertools
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from typing import Final, cast
 
 import msgspec
@@ -16,17 +18,21 @@ import uvloop
 END_OF_HEAD: Final = b"\r\n\r\n"
 CONTENT_LENGTH: Final = b"content-length:"
 STOP_S: Final = 10.0
-"""Time after the end of a leg within which the requests in flight must be answered."""
+"""Default time after the end of a leg within which the requests in flight must be answered."""
 
 
 class Leg(msgspec.Struct, frozen=True, kw_only=True):
-    """A load on `connections` connections for `seconds`, of POST requests with one `path` and `body`."""
+    """A load on `connections` connections for `seconds`, of POST requests to one `path` with the `bodies` in turn.
+
+    After the end the requests in flight have `stop_s` to be answered.
+    """
 
     port: int
     path: str
-    body: str
+    bodies: tuple[str, ...]
     connections: int
     seconds: float
+    stop_s: float = STOP_S
 
 
 class LegResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,10 +48,10 @@ class LegResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Connection(asyncio.Protocol):
-    """One connection, which sends the request again after each answer until the end of the leg."""
+    """One connection, which sends the next request after each answer until the end of the leg."""
 
-    def __init__(self, request: bytes, end: float, latencies: list[float], statuses: Counter[str]) -> None:
-        self._request = request
+    def __init__(self, requests: Iterator[bytes], end: float, latencies: list[float], statuses: Counter[str]) -> None:
+        self._requests = requests
         self._end = end
         self._latencies = latencies
         self._statuses = statuses
@@ -84,7 +90,7 @@ class Connection(asyncio.Protocol):
 
     def _send(self) -> None:
         self._sent = time.perf_counter()
-        self._transport.write(self._request)
+        self._transport.write(next(self._requests))
 
 
 def answer_size(buffer: bytes) -> int | None:
@@ -111,15 +117,15 @@ async def run_leg(leg: Leg) -> LegResult:
     loop = asyncio.get_running_loop()
     latencies: list[float] = []
     statuses: Counter[str] = Counter()
-    request = request_bytes(leg.path, leg.body.encode())
+    requests = itertools.cycle([request_bytes(leg.path, body.encode()) for body in leg.bodies])
     cpu, began = time.process_time(), time.perf_counter()
     made = [
         await loop.create_connection(
-            lambda: Connection(request, began + leg.seconds, latencies, statuses), "127.0.0.1", leg.port
+            lambda: Connection(requests, began + leg.seconds, latencies, statuses), "127.0.0.1", leg.port
         )
         for _ in range(leg.connections)
     ]
-    _, late = await asyncio.wait([protocol.done for _, protocol in made], timeout=leg.seconds + STOP_S)
+    _, late = await asyncio.wait([protocol.done for _, protocol in made], timeout=leg.seconds + leg.stop_s)
     statuses["none"] += len(late)
     seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
     for transport, _ in made:

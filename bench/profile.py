@@ -54,7 +54,7 @@ async def load(settings: ProfileSettings, file: Path) -> LegResult:
         async with running_stack(stack_settings, lambda _: None) as stack, load_generator() as generator:
             port = int(stack.http_url.rpartition(":")[2])
             leg = Leg(
-                port=port, path="/run-task", body=TASK, connections=settings.connections, seconds=settings.seconds
+                port=port, path="/run-task", bodies=(TASK,), connections=settings.connections, seconds=settings.seconds
             )
             return await generator.run(leg)
 

@@ -39,7 +39,7 @@ async def one_leg(side: Side, generator: Generator, *, connections: int, seconds
     """Measure one leg, and the CPU time that each process spent on it."""
     before = side.cpu_s()
     leg = await generator.run(
-        Leg(port=side.port, path="/run-task", body=TASK, connections=connections, seconds=seconds)
+        Leg(port=side.port, path="/run-task", bodies=(TASK,), connections=connections, seconds=seconds)
     )
     spent = {name: seconds - before.get(name, 0.0) for name, seconds in side.cpu_s().items()}
     return MeasuredLeg(

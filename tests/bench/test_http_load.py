@@ -34,6 +34,25 @@ async def test_the_generator_counts_answers_that_come_in_pieces():
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
-        result = await run_leg(Leg(port=port, path="/run-task", body="{}", connections=3, seconds=0.2))
+        result = await run_leg(Leg(port=port, path="/run-task", bodies=("{}",), connections=3, seconds=0.2))
     assert result.statuses["200"] == len(result.latencies_ms) > 3
     assert result.statuses["none"] == 0
+
+
+async def test_the_bodies_are_sent_in_turn_on_all_connections():
+    got: list[bytes] = []
+    size = len(request_bytes("/run-task", b"0"))
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while request := await reader.read(size):
+            got.append(request[-1:])
+            writer.write(ANSWER + b'{"a":1}')
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        await run_leg(Leg(port=port, path="/run-task", bodies=("0", "1", "2"), connections=2, seconds=0.2))
+    counts = [got.count(body) for body in (b"0", b"1", b"2")]
+    assert max(counts) - min(counts) <= 1
+    assert min(counts) > 1

@@ -99,6 +99,15 @@ def test_bench_peers_says_how_to_have_a_peer(tmp_path):
     assert "--no-ray" in done.stderr
 
 
+def test_bench_throughput_measures_passes_beside_one_at_a_time(tmp_path):
+    arguments = ("--runtime", "simulated", "--clients", "8", "--seconds", "0.3", "--rounds", "1")
+    _, folder = recipe("bench.throughput", *arguments, results=tmp_path)
+    rows = json.loads((folder / "throughput.json").read_text())["results"]
+    assert [row["side"] for row in rows] == ["labelbus", "--pass-tasks 1", "path alone", "labelbus", "--pass-tasks 1"]
+    assert all(row["tasks"] > 0 for row in rows)
+    assert "<svg" in (folder / "throughput.svg").read_text()
+
+
 def test_bench_router_measures_each_size_of_pool(tmp_path):
     said, folder = recipe("bench.router", "--workers", "10", "--workers", "20", "--events", "100", results=tmp_path)
     rows = json.loads((folder / "router.json").read_text())["results"]
