@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from bus.codec import decode_result, encode_task
+from bus.connection import Msg
 from bus.errors import BadParametersError, RuntimeUnavailableError
-from bus.messages import Result, Status
+from bus.messages import Result, Status, Task
 from tests.worker.serving import DEADLINE_S, Worker, poll
 from worker.tasks import TaskContext, TaskType, task_type
 
@@ -232,3 +235,22 @@ async def test_the_run_times_of_a_label_are_learnt_from_hits(make_worker):
     assert laws._laws["a"].times.is_seen
     await asyncio.wait_for(tasks.worker.send("other", "together", label="b", parameters="x"), DEADLINE_S)
     assert "b" not in laws._laws
+
+
+async def test_tasks_that_are_cancelled_before_their_first_step_are_answered(worker):
+    replies: asyncio.Queue[Result] = asyncio.Queue()
+
+    async def on_reply(msg: Msg) -> None:
+        replies.put_nowait(decode_result(msg.data))
+
+    await worker.send()
+    await worker.bus.subscribe("reply.d.*", on_reply)
+    await worker.bus.settle()
+    for number in range(2):
+        task = Task(task_id=f"t{number}", task_type="sample_task", label="a", parameters=b"{}")
+        message: Any = SimpleNamespace(data=encode_task(task), subject="", reply=f"reply.d.{number}")
+        await worker.service._on_task(message)
+    await worker.service._runner.cancel()
+    answers = [await asyncio.wait_for(replies.get(), DEADLINE_S) for _ in range(2)]
+    assert {answer.error_code for answer in answers} == {"runtime_unavailable"}
+    assert (await worker.ping()).running == 0
