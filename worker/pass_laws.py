@@ -15,14 +15,14 @@ changed. Two tasks together in one of 32 runs cost next to nothing."""
 
 
 class _Law:
-    """The law of one label, what follows from it, and the passes that it was against."""
+    """The law of one label, what follows from it, and the occasions on which it was unknown or against a pass."""
 
-    __slots__ = ("against", "per_place", "times")
+    __slots__ = ("occasions", "per_place", "times")
 
     def __init__(self, times: PassTimes, per_place: int) -> None:
         self.times: Final = times
         self.per_place = per_place
-        self.against = 0
+        self.occasions = 0
 
 
 class PassLaws:
@@ -61,16 +61,21 @@ class PassLaws:
     def next_size(self, label: str, waiting: int) -> int:
         """Return how many of the `waiting` tasks (at least 1) of the label run in the next pass: `best_size`.
 
-        Counts the occasions on which that is 1 although more wait: on every 32nd of them it returns 2.
+        Counts the occasions on which more wait and that says nothing new of the law. While the law is unknown, every
+        second of them has a pass of one task, since passes of one size never tell a from b; where the law is against
+        passes, every 32nd has one of two.
         """
         if waiting == 1 or self.pass_tasks == 1:
             return 1
-        size = best_size(waiting, self.fixed_share(label), self.pass_tasks)
-        if size > 1:
+        share = self.fixed_share(label)
+        size = best_size(waiting, share, self.pass_tasks)
+        if size > 1 and share >= 0.0:
             return size
         law = self._law(label)
-        law.against = (law.against + 1) % TRIALS
-        return 1 if law.against else 2
+        law.occasions += 1
+        if size > 1:
+            return size if law.occasions % 2 else 1
+        return 1 if law.occasions % TRIALS else 2
 
     def _law(self, label: str) -> _Law:
         law = self._laws.get(label)

@@ -30,10 +30,19 @@ def test_a_label_without_passes_of_its_own_shares_as_others_do():
     assert laws.tasks_per_place("b") == 128
 
 
-def test_before_any_pass_a_few_share_one():
+def test_before_the_law_is_known_a_few_share_a_pass_and_every_second_one_has_one_task():
     laws = PassLaws(64)
-    assert laws.next_size("a", 50) == UNKNOWN_LIMIT
+    assert [laws.next_size("a", 50) for _ in range(4)] == [UNKNOWN_LIMIT, 1, UNKNOWN_LIMIT, 1]
     assert laws.tasks_per_place("a") == 2 * UNKNOWN_LIMIT
+
+
+def test_under_load_from_the_beginning_the_law_is_known_after_two_passes():
+    laws = PassLaws(64)
+    for _ in range(2):
+        size = laws.next_size("a", UNKNOWN_LIMIT)
+        laws.observe("a", size, A_S + B_S * size)
+    assert math.isclose(laws.fixed_share("a"), A_S / (A_S + B_S))
+    assert laws.next_size("a", 64) == 64
 
 
 def test_where_tasks_cost_all_they_run_one_by_one_but_for_a_trial_now_and_then():
