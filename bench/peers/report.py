@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 import matplotlib as mpl
+from matplotlib.ticker import NullFormatter, ScalarFormatter
 from rich.table import Table
 
 from bench.history.entry import Figure as HistoryFigure
@@ -61,9 +62,13 @@ def plot_peers(legs: Sequence[Leg], rounds: Sequence[Figures], file: Path) -> No
     times.set_title("share of requests completed within")
     times.set_xlabel("ms")
     times.set_xscale("log")
+    times.xaxis.set_major_formatter(ScalarFormatter())
+    times.xaxis.set_minor_formatter(NullFormatter())
     single.set_title("mean and p99 of each round, ms")
     single.set_xlabel("round")
     single.set_yscale("log")
+    single.yaxis.set_major_formatter(ScalarFormatter())
+    single.yaxis.set_minor_formatter(ScalarFormatter())
     single.set_xticks(sorted({row.round for row in rounds}))
     for axes in (times, single):
         axes.legend(fontsize=7)
