@@ -23,6 +23,7 @@ from bench.sim.bounds import bound
 from bench.sim.engine import Simulation
 from bench.sim.grid import COARSE, FULL, cells, measure_all, summary
 from bench.sim.grid_report import heat_map, worst
+from bench.sim.knobs import knob_table, measure_knobs, variants
 from bench.sim.pass_workload import PASS_WORKLOADS
 from bench.sim.policies import ONE_AT_A_TIME, POLICIES, SINGLE, WINDOW_0, dispatcher_for, workload_for
 from bench.sim.report import QUANTILES, Row, figures_of, plot, quantile, table
@@ -102,6 +103,9 @@ def simulate(
 @click.option("--slots", default=1, show_default=True, help="Tasks a worker runs at once, for the trace.")
 @click.option("--grid", is_flag=True, help="Compare with simple rules over pools and traffic of all kinds instead.")
 @click.option(
+    "--knobs", is_flag=True, help="With --grid: halve and double each knob of the router over the grid instead."
+)
+@click.option(
     "--quick",
     is_flag=True,
     help="A twentieth of the requests, one seed, without D; a seventh of the grid.",
@@ -123,6 +127,7 @@ def main(
     capacity: int,
     slots: int,
     grid: bool,
+    knobs: bool,
     quick: bool,
     out: Path | None,
     record: bool,
@@ -145,8 +150,10 @@ def main(
     if grid:
         if recording is not None:
             raise click.UsageError("--record is for workloads, not for the grid")
-        compare_over_grid(COARSE if quick else FULL, out)
+        (turn_knobs if knobs else compare_over_grid)(COARSE if quick else FULL, out)
         return
+    if knobs:
+        raise click.UsageError("--knobs needs --grid")
     machine = this_machine()
     rows: list[Row] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -197,6 +204,20 @@ def compare_over_grid(count: int, out: Path | None) -> None:
     (folder / "grid.json").write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
     heat_map(results, folder / "grid.svg")
     console.print(f"{folder}/grid.json and grid.svg")
+
+
+def turn_knobs(count: int, out: Path | None) -> None:
+    """Measure so many cells of the grid with each knob halved and doubled, print the table, and write it as JSON."""
+    console = wide_console()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task("plays", total=count * len(variants()))
+        results = measure_knobs(cells(count), processes=os.cpu_count() or 1, done=lambda: progress.advance(bar))
+    console.print(knob_table(results))
+    folder = out or Path("bench-results") / f"knobs-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "knobs.json").write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
+    console.print(f"{folder}/knobs.json")
 
 
 def _command_line() -> str:

@@ -218,6 +218,9 @@ WORKLOADS: dict[str, Callable[[random.Random, float], Workload]] = {
     "shifts": lambda rng, scale: uneven(
         "shifts", rng, requests=int(40_000 * scale), loads=(0.5, 0.5), shift_every_s=30.0, use=0.4
     ),
+    "shifts'": lambda rng, scale: uneven(
+        "shifts'", rng, requests=int(40_000 * scale), loads=(0.15, 0.15), shift_every_s=60.0, use=0.7
+    ),
     "slots": lambda rng, scale: uneven("slots", rng, requests=int(80_000 * scale), loads=(0.5, 0.5), slots=4),
 }
 """Workloads by name, each made from a source of randomness and a factor for the number of requests."""
