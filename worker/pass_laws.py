@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from typing import Final
 
-from bus.pass_times import PassTimes, PooledShare, best_size, tasks_per_place
+from bus.pass_times import PassTimes, PooledShare, best_size
 
 LABELS: Final = 2_048
 """Labels whose law is kept; beyond, the least recently observed one is forgotten. Twice the most that a worker holds,
@@ -37,7 +37,7 @@ class PassLaws:
             raise ValueError("a pass has at least one task")
         self.pass_tasks: Final = pass_tasks
         self._pool = PooledShare()
-        self._per_place = tasks_per_place(self._pool.mean, pass_tasks)
+        self._per_place = _most_per_place(self._pool.mean, pass_tasks)
         self._laws: OrderedDict[str, _Law] = OrderedDict()
 
     def observe(self, label: str, size: int, seconds: float) -> None:
@@ -45,8 +45,8 @@ class PassLaws:
         law = self._law(label)
         self._laws.move_to_end(label)
         law.times.observe(size, seconds)
-        law.per_place = tasks_per_place(law.times.fixed_share, self.pass_tasks)
-        self._per_place = tasks_per_place(self._pool.mean, self.pass_tasks)
+        law.per_place = _most_per_place(law.times.fixed_share, self.pass_tasks)
+        self._per_place = _most_per_place(self._pool.mean, self.pass_tasks)
 
     def fixed_share(self, label: str) -> float:
         """Return the share of a in the run of one task of the label, from 0 to 1; NaN while unknown."""
@@ -84,3 +84,13 @@ class PassLaws:
             if len(self._laws) > LABELS:
                 self._laws.popitem(last=False)
         return law
+
+
+def _most_per_place(fixed_share: float, pass_tasks: int) -> int:
+    """Return how many tasks may take one place together: two passes, the one that runs and the one that gathers.
+
+    Dispatchers send fewer, by what they have learnt of all workers (bus/pass_times.py, `tasks_per_place`). The worker
+    would refuse what they send if it held them to its own law, which is another while it learns and differs by chance.
+    So it refuses where a pass is out of the question only: b over 3·a, with a wide berth around their limit of b = a.
+    """
+    return 1 if pass_tasks == 1 or fixed_share < 0.25 else 2 * pass_tasks

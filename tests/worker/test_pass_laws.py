@@ -33,7 +33,13 @@ def test_a_label_without_passes_of_its_own_shares_as_others_do():
 def test_before_the_law_is_known_a_few_share_a_pass_and_every_second_one_has_one_task():
     laws = PassLaws(64)
     assert [laws.next_size("a", 50) for _ in range(4)] == [UNKNOWN_LIMIT, 1, UNKNOWN_LIMIT, 1]
-    assert laws.tasks_per_place("a") == 2 * UNKNOWN_LIMIT
+    assert laws.tasks_per_place("a") == 128
+
+
+def test_a_worker_takes_what_dispatchers_may_have_reason_to_send():
+    assert PassLaws(64).tasks_per_place("a") == 128
+    assert learnt(fixed_s=0.010, unit_s=0.011).tasks_per_place("a") == 128
+    assert learnt(fixed_s=0.010, unit_s=0.040).tasks_per_place("a") == 1
 
 
 def test_under_load_from_the_beginning_the_law_is_known_after_two_passes():
@@ -61,7 +67,7 @@ def test_a_change_of_the_law_is_noticed_by_the_trials():
         size = laws.next_size("a", 5)
         laws.observe("a", size, A_S + B_S * size)
         assert passes < 1_000
-    assert laws.next_size("a", 5) == 5
+    assert laws.next_size("a", 5) > 2
 
 
 def test_passes_are_off_with_one_task_each():

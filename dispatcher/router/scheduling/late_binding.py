@@ -166,6 +166,7 @@ class LateBindingScheduler:
             if worker is None:
                 break
             self._start_oldest(now, label, worker)
+            self._placement.send_company(now, label, worker)
         while label.queue_length and label.gathering:
             worker = self._passes.find(now, label, label.queue[0])
             if worker is None:
@@ -228,6 +229,7 @@ class LateBindingScheduler:
     def _start_hit(self, now: float, hit: PoolLabel | PoolTask, worker: Worker) -> None:
         if isinstance(hit, Label):
             self._start_oldest(now, hit, worker)
+            self._placement.send_company(now, hit, worker)
             self._placement.update_candidate(now, hit)
         else:
             self._eligibility.start(now, hit, worker)

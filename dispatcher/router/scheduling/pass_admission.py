@@ -3,7 +3,8 @@
 A worker runs up to `pass_tasks` tasks of one label in one run, and the next run gathers while one is under way. A task
 that joins costs the others b and saves a (bus/pass_times.py). It is bound early, which is no loss: nothing can begin
 before the run under way ends. But a label whose passes follow each other would keep its place for ever, so tasks stop
-joining as soon as something else that waits for the worker is older.
+joining as soon as something else that waits for the worker is older: not the pass that has yet to begin behind that of
+another label, which ends b later for each of them, but the one after it.
 """
 
 from itertools import islice
@@ -43,10 +44,14 @@ class PassAdmission:
         gathering = label.gathering.get(worker)
         if gathering is None or not gathering.is_open or not worker.shares(task) or worker not in label.holders:
             return False
+        if worker.retry_delay_s:
+            return False  # it was too busy for a task since its last result: by its own count fewer share a place
         if worker.loading and worker.loading.get(label, 0.0) > now and len(label.holders) > 1:
             return False  # other holders may be free before the label is loaded here
         if now < state.others_until and now - gathering.since > self._time_slice_s:
             return False  # other dispatchers may have tasks for the worker, which nobody here knows of
+        if gathering.ends == worker.ends and gathering.count < state.law(label, worker).limit:
+            return True
         return not (state.waiting and self._is_awaited(now, label, task, worker))
 
     def _is_awaited(self, now: float, label: PoolLabel, task: PoolTask, worker: Worker) -> bool:

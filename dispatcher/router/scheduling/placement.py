@@ -144,7 +144,7 @@ class Placement:
             assignment.by_aging = True
             state.aging_loads += 1
         if route is Route.LOAD and assignment.shares:
-            self._send_company(now, label, worker)
+            self.send_company(now, label, worker)
         self.update_candidate(now, label)
         if evicted is not None and evicted.queue_length:
             self.update_candidate(now, evicted)
@@ -153,10 +153,12 @@ class Placement:
             if other.queue_length and other is not label:
                 self.update_candidate(now, other)
 
-    def _send_company(self, now: float, label: PoolLabel, worker: Worker) -> None:
-        """Send tasks after the one that loads the label, as many as share the first run; nobody else holds it."""
+    def send_company(self, now: float, label: PoolLabel, worker: Worker) -> None:
+        """Send tasks after one that took a place of the worker, as many as share its run."""
         state = self._state
-        gathering = label.gathering[worker]
+        gathering = label.gathering.get(worker) if worker.open_passes else None
+        if gathering is None:
+            return
         limit = state.law(label, worker).limit
         while label.queue_length and gathering.count < limit and worker.shares(label.queue[0]):
             task = label.pop()

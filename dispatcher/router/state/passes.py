@@ -15,12 +15,14 @@ class Gathering:
     """Tasks of one label that one worker has and that share runs: those of the run under way, and those of the next.
 
     `places` is what they take of the worker's slots and window, `since` when the first of them came. `is_open` while
-    one more task would take no further place.
+    one more task would take no further place. `ends` is the worker's count of ends of tasks when the first came, if it
+    found no slot free: their first pass begins after the next end at the earliest. It is negative if a slot was free.
     """
 
-    __slots__ = ("count", "is_open", "places", "since")
+    __slots__ = ("count", "ends", "is_open", "places", "since")
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, now: float, ends: int) -> None:
+        self.ends = ends
         self.count = 0
         self.places = 0
         self.since = now

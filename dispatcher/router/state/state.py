@@ -165,7 +165,8 @@ class RouterState:
         assignment.shares = True
         gathering = label.gathering.get(worker)
         if gathering is None:
-            gathering = label.gathering[worker] = Gathering(now)
+            has_slot = worker.places + worker.foreign < worker.slots
+            gathering = label.gathering[worker] = Gathering(now, -1 if has_slot else worker.ends)
         was_open = gathering.is_open
         places = gathering.change(1, self.law(label, worker).per_place)
         worker.open_passes += gathering.is_open - was_open
@@ -189,6 +190,7 @@ class RouterState:
         worker = assignment.worker
         if worker is not None:
             del worker.assignments[assignment_id]
+            worker.ends += 1
             if assignment.is_load:
                 self.aging_loads -= assignment.by_aging
                 worker.loading.pop(assignment.label, None)

@@ -52,6 +52,7 @@ class Worker:
         "capacity",
         "counted_slots",
         "draining",
+        "ends",
         "epoch_ms",
         "false_bounces",
         "false_bounces_since",
@@ -93,6 +94,8 @@ class Worker:
         self.loading: dict[PoolLabel, float] = {}
         self.assignments: dict[int, Assignment] = {}
         self.places = 0
+        # Assignments that have ended.
+        self.ends = 0
         # Labels of which one more task would take no further place.
         self.open_passes = 0
         self.assigned_loads = 0

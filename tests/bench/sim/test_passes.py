@@ -12,7 +12,7 @@ from bench.sim.pool import Call, Job, SimWorker
 from bench.sim.workload import WORKLOADS
 from tests.bench.sim.conftest import play
 
-RULES = (*(name for name in POLICIES if name != "labelbus"), ONE_AT_A_TIME)
+RULES = (*POLICIES, ONE_AT_A_TIME)
 
 
 class Alone:
@@ -93,8 +93,8 @@ def test_the_same_seed_gives_the_same_run(policy):
     assert runs[0] == runs[1]
 
 
-@pytest.mark.parametrize("policy", ["random", "smart", "reference", "now"])
-def test_simple_rules_share_passes(policy):
+@pytest.mark.parametrize("policy", sorted(POLICIES))
+def test_policies_share_passes(policy):
     workload = PASS_WORKLOADS["P:1"](random.Random(7), 0.05)
     run = play(workload, policy)
     assert len(workload.requests) / run.passes > 20

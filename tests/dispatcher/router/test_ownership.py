@@ -18,6 +18,7 @@ OWNERS = {
     "assignments": "state",
     "assigned_loads": "state",
     "places": "state",
+    "ends": "state",
     "open_passes": "state",
     "labels": "state",
     "loading": "state",

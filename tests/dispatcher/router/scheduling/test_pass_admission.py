@@ -188,3 +188,40 @@ def test_a_pass_that_fails_pauses_its_worker_once_and_not_for_each_of_its_tasks(
     assert wake == pytest.approx(1.01 + RouterPolicy().health.pause_s)
     pool.obey(pool.router.tick(wake))
     assert pool.router.waiting == 63
+
+
+def test_a_label_that_gets_a_place_brings_all_that_share_its_pass() -> None:
+    pool = Pool(msgspec.structs.replace(VIEW, labels=("a", "b", "c"), capacity=3))
+    pool.teach("a", 8.0, 0.2)
+    pool.teach("b", 8.0, 0.2)
+    (running,) = pool.submit(1.0, "a", 1)
+    assert pool.submit(1.001, "b", 1) + pool.submit(1.002, "c", 1) + pool.submit(1.003, "b", 9) == []
+    assert [task_id[0] for task_id in pool.answer(1.008, running)] == ["b"] * 10
+
+
+def test_tasks_join_the_pass_that_has_yet_to_begin_though_others_are_older() -> None:
+    view = msgspec.structs.replace(VIEW, labels=("a", "b", "c"), capacity=3, window=1)
+    pool = Pool(view)
+    for _ in range(4):
+        pool.teach("a", 8.0, 0.2)  # until it is known that runs are short: then a hit is sent ahead
+    pool.teach("b", 8.0, 0.2)
+    (running,) = pool.submit(1.0, "a", 1)
+    assert pool.submit(1.001, "b", 1) == []
+    seen = msgspec.structs.replace(view, running=1, places=1, revision=1)
+    assert len(pool.obey(pool.router.worker_seen(1.002, seen))) == 1  # b takes the place beyond the slot
+    assert pool.submit(1.003, "c", 1) == []
+    assert pool.submit(1.004, "a", 1) == []  # would have the slot for another pass
+    assert len(pool.submit(1.005, "b", 1)) == 1  # begins after the end of a
+    pool.answer(1.008, running)
+    assert pool.submit(1.009, "b", 1) == []
+
+
+def test_none_join_on_a_worker_that_was_too_busy_for_one_before_it_has_answered() -> None:
+    pool = Pool(VIEW)
+    pool.teach("a", 8.0, 0.2)
+    running, refused = pool.submit(1.0, "a", 2)
+    assert pool.obey(pool.router.bounced(1.001, pool.sent[refused].assignment_id, no_responders=False)) == []
+    assert pool.submit(1.002, "a", 3) == []
+    pool.answer(1.008, running)
+    sent = [task_id for now in (2.0, 2.1) for task_id in pool.obey(pool.router.tick(now))]
+    assert len(sent) == 4

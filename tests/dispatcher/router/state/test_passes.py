@@ -8,7 +8,7 @@ from dispatcher.router.state.passes import Gathering, PassLaw, PassLaws
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 128)), max_size=200))
 def test_the_places_of_a_label_are_those_of_its_tasks(changes: list[tuple[bool, int]]) -> None:
-    gathering = Gathering(0.0)
+    gathering = Gathering(0.0, -1)
     places = 0
     for comes, per_place in changes:
         if not comes and not gathering.count:
