@@ -17,7 +17,8 @@ class ConversionLimits(msgspec.Struct, frozen=True, kw_only=True):
 
     conversion_timeout_s: float = 900.0
     hub_timeout_s: float = 5.0
-    max_queue_delay_us: int = 500
+    max_queue_delay_us: int = 0
+    """0: the only client of a worker's Triton is that worker, which sends one run at a time and batches by itself."""
     memory_limit_mb: int = 0
     """Resident memory of the child process; 0 is no limit. MiniLM takes 900, torch alone 500."""
 
@@ -44,7 +45,7 @@ class ConverterSettings(BusSettings, frozen=True, kw_only=True):
     max_queue_delay_us: Annotated[
         int,
         Meta(description="Longest time that Triton holds a request back to batch it with others.", ge=0, le=1_000_000),
-    ] = 500
+    ] = 0
     memory_limit_mb: Annotated[
         int, Meta(description="Limit of the memory of a conversion's process; 0 is no limit.", ge=0)
     ] = 0

@@ -116,9 +116,11 @@ class TaskRunner:
     async def _run_alone(self, taken: TakenTask) -> None:
         """Run one task in its slot, hand the slot on, and answer."""
         ran = await self._passes.run_alone(taken)
-        self._go_on()
+        goes_on = self._go_on()
         taken.use.release()
         try:
+            if goes_on:
+                await self._turn()
             await self._answer([Answered(taken=taken, result=self._results.of(ran))])
         finally:
             self._in_flight.served()
@@ -130,7 +132,7 @@ class TaskRunner:
         for taken in tasks:
             taken.use.release()
         try:
-            await self._turn()  # the next run begins before the answers of this one are encoded
+            await self._turn()
             await self._answer_pass(ran)
         finally:
             self._in_flight.served()
@@ -149,18 +151,24 @@ class TaskRunner:
         if answered:
             await self._answer(answered)
 
-    def _go_on(self) -> None:
-        """Free a slot, or run what waits for it."""
+    def _go_on(self) -> bool:
+        """Free a slot, or run what waits for it; return whether something did."""
         following = self._gathering.finish()
         if not following:
-            return
+            return False
         first = following[0]
         run = self._run_alone(first) if len(following) == 1 else self._run_pass(following)
         self._in_flight.serve(run, name=first.task.task_id)
+        return True
 
     async def _turn(self) -> None:
-        """Let others have a turn of the event loop; a task that is cancelled answers nevertheless."""
+        """Let the next run be sent before the answers of this one are encoded; a cancelled task answers nevertheless.
+
+        The handler calls the runtime in the first turn of the event loop, and gRPC sends in the second. While this
+        worker encodes and answers, the model runs.
+        """
         with suppress(asyncio.CancelledError):
+            await asyncio.sleep(0)
             await asyncio.sleep(0)
 
     async def _fail(self, taken: TakenTask, exc: BaseException) -> None:

@@ -34,6 +34,7 @@ class ThroughputSettings(RecordSettings, frozen=True, kw_only=True):
     ] = False
     simulated_run_ms: Annotated[float, Meta(description="Time of a run whatever is in it (simulated).", ge=0)] = 8.0
     simulated_item_ms: Annotated[float, Meta(description="Time that each task adds to a run (simulated).", ge=0)] = 0.2
+    simulated_load_ms: Annotated[float, Meta(description="Time of a load (simulated).", ge=0)] = 390.0
     pass_tasks: Annotated[int, Meta(description="Most tasks in a pass (simulated).", ge=1)] = 64
     logsink: Annotated[bool, Meta(description="Run a log sink too; it costs CPU but is not on the path.")] = False
     model_repository: Annotated[Path, Meta(description="Folder of the model repository.")] = Path(".labelbus/models")

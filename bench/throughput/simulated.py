@@ -1,6 +1,7 @@
 """Legs with simulated runs that take a GPU's time, run_ms + item_ms · tasks: in passes, and one task at a time."""
 
 import asyncio
+import random
 import tempfile
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -21,9 +22,9 @@ from labelbus.stack.stack import running_stack
 
 CLIENTS: Final = (64,)
 MANY: Final = 20
-POOLS: Final = ((1, 1, 2), (MANY, 4, 4))
-"""Labels, workers, and labels that a worker holds."""
-LOAD_MS: Final = 390.0
+POOLS: Final = ((1, 1, 2), (MANY, 4, 4), (MANY, 4, 5))
+"""Labels, workers, and labels that a worker holds: one label, too many to hold them all, and just few enough."""
+DRAWS: Final = 1000
 
 
 async def measure_simulated(settings: ThroughputSettings, console: Console) -> list[MeasuredLeg]:
@@ -36,18 +37,17 @@ async def measure_simulated(settings: ThroughputSettings, console: Console) -> l
                     await _side(settings, exits, name, labels=labels, workers=workers, capacity=capacity)
                     for name in (LABELBUS, ONE_AT_A_TIME, *((PATH,) if labels == 1 else ()))
                 ]
-            names = tuple((f"bench/label-{number}",) for number in range(1, labels + 1))
+            rng = random.Random(0)
+            drawn = tuple((f"bench/label-{rng.randint(1, labels)}",) for _ in range(DRAWS if labels > 1 else 1))
+            pool = f"{_counted(labels, 'label')}, {_counted(workers, 'worker')} × {capacity}"
             cells = [
-                Cell(
-                    name=f"{_counted(labels, 'label')}, {_counted(workers, 'worker')}, {_counted(clients, 'client')}",
-                    clients=clients,
-                )
+                Cell(name=f"{pool}, {_counted(clients, 'client')}", clients=clients)
                 for clients in settings.clients or CLIENTS
             ]
-            await warm_up(sides, names, console)
+            await warm_up(sides, drawn, console)
             measured += await in_turn(
                 dict.fromkeys(cells, sides),
-                dict.fromkeys(cells, names),
+                dict.fromkeys(cells, drawn),
                 seconds=settings.legs_s,
                 rounds=settings.legs,
                 console=console,
@@ -69,7 +69,7 @@ async def _side(
         workers=workers,
         capacity=capacity,
         runtime="simulated",
-        simulated_load_ms=LOAD_MS,
+        simulated_load_ms=settings.simulated_load_ms,
         simulated_run_ms=settings.simulated_run_ms if timed else 0.0,
         simulated_item_ms=settings.simulated_item_ms if timed else 0.0,
         pass_tasks=settings.pass_tasks if name == LABELBUS else 1,

@@ -100,10 +100,23 @@ def test_bench_peers_says_how_to_have_a_peer(tmp_path):
 
 
 def test_bench_throughput_measures_passes_beside_one_at_a_time(tmp_path):
-    arguments = ("--runtime", "simulated", "--clients", "8", "--seconds", "0.3", "--rounds", "1")
+    arguments = (
+        "--runtime",
+        "simulated",
+        "--clients",
+        "8",
+        "--seconds",
+        "0.3",
+        "--rounds",
+        "1",
+        "--simulated-load-ms",
+        "5",
+    )
     _, folder = recipe("bench.throughput", *arguments, results=tmp_path)
     rows = json.loads((folder / "throughput.json").read_text())["results"]
-    assert [row["side"] for row in rows] == ["labelbus", "--pass-tasks 1", "path alone", "labelbus", "--pass-tasks 1"]
+    assert [row["side"] for row in rows] == ["labelbus", "--pass-tasks 1", "path alone"] + 2 * [
+        *("labelbus", "--pass-tasks 1")
+    ]
     assert all(row["tasks"] > 0 for row in rows)
     assert "<svg" in (folder / "throughput.svg").read_text()
 
