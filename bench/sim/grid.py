@@ -15,13 +15,18 @@ import msgspec
 
 from bench.popularity import zipf
 from bench.sim.engine import Simulation
-from bench.sim.policies import WINDOW_0, dispatcher_for, workload_for
+from bench.sim.pass_workload import PASS_TASKS
+from bench.sim.policies import ONE_AT_A_TIME, WINDOW_0, dispatcher_for, workload_for
 from bench.sim.report import quantile
 from bench.sim.workload import INFER_S, INFER_SIGMA, Request, Workload
 
 T = TypeVar("T")
 
 COARSE, FULL = 24, 168
+COARSE_PASSES, PASSES = 6, 48
+"""Cells with passes, which come after the others."""
+PRODUCERS = 2, 32
+"""Producers a worker in a closed loop: without passes, and with them, so that there is what to share."""
 SIMPLE = ("now", WINDOW_0, "reference", "random", "smart")
 """Rules that the router is compared with. `window 0` is the router itself on workers without a window."""
 MEAN_BAR, P99_BAR = 1.02, 1.10
@@ -48,6 +53,25 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     exponent: float
     traffic: str
     beside: bool
+    pass_tasks: int = 1
+    fixed_units: float = 0.0
+    """a over b: a run of n tasks takes a + b·n, and one of a task alone as long as in cells without passes. `use` is
+    the share of the capacity in full passes."""
+
+    @property
+    def fixed_s(self) -> float:
+        """Seconds of a run whatever is in it: a."""
+        return INFER_S * self.fixed_units / (1.0 + self.fixed_units)
+
+    @property
+    def unit_s(self) -> float:
+        """Mean seconds that a task adds to its run: b."""
+        return INFER_S / (1.0 + self.fixed_units)
+
+    @property
+    def capacity_rate(self) -> float:
+        """Tasks a second that the workers run in full passes."""
+        return self.workers / (self.fixed_s / self.pass_tasks + self.unit_s)
 
     def text(self) -> str:
         """Return the cell in a line."""
@@ -55,7 +79,7 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
             f"{self.workers}×{self.capacity} use {self.use:g} load {self.load_runs:g} runs "
             f"labels {self.labels_per_room:g}× "
             f"{'closed' if self.closed else 'open'} {'zipf' if self.exponent else 'equal'} {self.traffic}"
-            f"{' beside' if self.beside else ''}"
+            f"{' beside' if self.beside else ''}{f' a/b {self.fixed_units:g}' if self.pass_tasks > 1 else ''}"
         )
 
 
@@ -68,14 +92,19 @@ class CellResult(msgspec.Struct, frozen=True, kw_only=True):
     loads: dict[str, int]
 
     @property
+    def rules(self) -> list[str]:
+        """The simple rules that were measured."""
+        return [rule for rule in self.mean_s if rule != "labelbus"]
+
+    @property
     def mean_ratio(self) -> float:
         """The router's mean over that of the best simple rule."""
-        return self.mean_s["labelbus"] / min(self.mean_s[rule] for rule in SIMPLE)
+        return self.mean_s["labelbus"] / min(self.mean_s[rule] for rule in self.rules)
 
     @property
     def p99_ratio(self) -> float:
         """The router's p99 over that of the best simple rule (which may be another one)."""
-        return self.p99_s["labelbus"] / min(self.p99_s[rule] for rule in SIMPLE)
+        return self.p99_s["labelbus"] / min(self.p99_s[rule] for rule in self.rules)
 
     @property
     def is_met(self) -> bool:
@@ -113,6 +142,39 @@ def cells(count: int, seed: int = 1) -> list[Cell]:
     return made
 
 
+def pass_cells(count: int, seed: int = 2) -> list[Cell]:
+    """Return the first cells with passes, which are drawn apart, so that those without stay as they are."""
+    rng = random.Random(seed)
+    fixed_units = _column(rng, (0.0, 1.0, 40.0))
+    use = _column(rng, (0.1, 0.3, 0.7))
+    load_runs = _column(rng, (1, 7, 50))
+    labels_per_room = _column(rng, (0.5, 1.25, 2))
+    pool = _column(rng, ((1, 4), (2, 2), (4, 4), (16, 8)))
+    closed = _column(rng, (False, True))
+    exponent = _column(rng, (0.0, 1.0))
+    traffic = _column(rng, ("steady", "shifting", "bursting"))
+    beside = _column(rng, (False, True))
+    made = []
+    for _ in range(count):
+        workers, capacity = next(pool)
+        made.append(
+            Cell(
+                use=next(use),
+                load_runs=next(load_runs),
+                labels_per_room=next(labels_per_room),
+                workers=workers,
+                capacity=capacity,
+                closed=next(closed),
+                exponent=next(exponent),
+                traffic=next(traffic),
+                beside=next(beside),
+                pass_tasks=PASS_TASKS,
+                fixed_units=next(fixed_units),
+            )
+        )
+    return made
+
+
 def _column(rng: random.Random, values: tuple[T, ...]) -> Iterator[T]:
     """Yield the values for ever, each equally often, in rounds of a random order."""
     own = random.Random(rng.random())
@@ -125,13 +187,15 @@ def workload_of(cell: Cell, seed: int) -> Workload:
     rng = random.Random(seed)
     labels = max(2, round(cell.workers * cell.capacity * cell.labels_per_room))
     load_s = INFER_S * cell.load_runs
-    rate = cell.use * cell.workers / INFER_S
+    rate = cell.use * cell.capacity_rate if cell.pass_tasks > 1 else cell.use * cell.workers / INFER_S
     count = int(min(max(rate * LOADS_COVERED * load_s, LEAST_REQUESTS), MOST_REQUESTS))
     span_s = count / rate
     names = [f"label-{number}" for number in range(labels)]
     order = list(names)
-    producers = 2 * cell.workers if cell.closed else 0
+    producers = PRODUCERS[cell.pass_tasks > 1] * cell.workers if cell.closed else 0
     think_s = max(2 * INFER_S / cell.use - INFER_S, 0.0)
+    if cell.pass_tasks > 1:
+        think_s = max(producers / rate - INFER_S, 0.0)
     shifts = 0
     now = 0.0
     made = []
@@ -142,7 +206,7 @@ def workload_of(cell: Cell, seed: int) -> Workload:
         while cell.traffic == "shifting" and now > (shifts + 1) * span_s / 6:
             shifts += 1
             rng.shuffle(order)
-        run_s = rng.lognormvariate(math.log(INFER_S) - INFER_SIGMA**2 / 2, INFER_SIGMA)
+        run_s = rng.lognormvariate(math.log(cell.unit_s) - INFER_SIGMA**2 / 2, INFER_SIGMA)
         arrives = max(0.0, rng.gauss(think_s, 0.4 * think_s)) / pace if cell.closed else now
         made.append(Request(arrives, order[rank], run_s, load_s))
     return Workload(
@@ -155,6 +219,8 @@ def workload_of(cell: Cell, seed: int) -> Workload:
         labels=labels,
         window=1 if cell.beside else 0,
         overlap=cell.beside,
+        pass_tasks=cell.pass_tasks,
+        fixed_s=cell.fixed_s,
     )
 
 
@@ -162,7 +228,7 @@ def measure(cell: Cell, seed: int = 1) -> CellResult:
     """Play the cell under the router and under each simple rule, on the same draw."""
     workload = workload_of(cell, seed)
     mean_s, p99_s, loads = {}, {}, {}
-    for policy in ("labelbus", *SIMPLE):
+    for policy in ("labelbus", *SIMPLE, *((ONE_AT_A_TIME,) if cell.pass_tasks > 1 else ())):
         made = dispatcher_for(policy, workload, seed)
         run = Simulation(workload_for(policy, workload), [made], seed=seed).play()
         ordered = sorted(run.completion)

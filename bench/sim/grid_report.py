@@ -8,7 +8,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from rich.table import Table
 
-from bench.sim.grid import MEAN_BAR, P99_BAR, SIMPLE, CellResult
+from bench.sim.grid import MEAN_BAR, P99_BAR, CellResult
 
 SHADES = (0.5, 2.0)
 """Ratios at the ends of the colour scale."""
@@ -28,10 +28,10 @@ def worst(results: list[CellResult], at_most: int = 20) -> Table:
             result.cell.text(),
             f"{result.mean_s['labelbus']:.4g}",
             f"{result.mean_ratio:.2f}",
-            min(SIMPLE, key=lambda rule: result.mean_s[rule]),
+            min(result.rules, key=lambda rule: result.mean_s[rule]),
             f"{result.p99_s['labelbus']:.4g}",
             f"{result.p99_ratio:.2f}",
-            min(SIMPLE, key=lambda rule: result.p99_s[rule]),
+            min(result.rules, key=lambda rule: result.p99_s[rule]),
             f"{result.loads['labelbus']:,}",
         )
     return made

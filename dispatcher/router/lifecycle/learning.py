@@ -17,6 +17,7 @@ def learn(state: RouterState, assignment: Assignment, outcome: Outcome) -> None:
     estimates = state.policy.estimates
     if outcome.label_hit:  # the first run after a load takes several times as long as the others
         run_s = max(outcome.run_ms, 0.0) / 1e3
+        state.task_runs.observe(run_s / max(outcome.pass_size, 1))
         worker = assignment.worker
         if assignment.shares and worker is not None:
             law = state.law(assignment.label, worker)

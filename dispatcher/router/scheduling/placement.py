@@ -30,7 +30,7 @@ class Aging:
     def least_s(self) -> float:
         """Return how long any label may wait: some times what the pool needs to load and run all that waits once."""
         state = self._state
-        work_s = state.waiting_labels * state.loads.mean + state.waiting * state.runs.mean
+        work_s = state.waiting_labels * state.loads.mean + state.waiting * state.task_runs.mean
         return self._policy.limit_drains * work_s / (state.pool.slots or 1)
 
     def has_room(self) -> bool:

@@ -37,6 +37,8 @@ class RouterState:
         self.clock = DecayClock(now, estimates.rate_tau_s, estimates.rate_floor_s)
         self.loads = MeanDuration(estimates.prior_load_s, estimates.load_alpha)
         self.runs = MeanDuration(estimates.prior_run_s, estimates.run_alpha)
+        # What a task takes of a slot: the time of its run over the number of tasks that shared it.
+        self.task_runs = MeanDuration(estimates.prior_run_s, estimates.run_alpha)
         self.pass_laws = PassLaws()
         self.share = TrafficShare()
         self.tasks: dict[str, PoolTask] = {}

@@ -101,6 +101,13 @@ def test_policies_share_passes(policy):
     assert len(workload.requests) / run.end_s > 5 / (GPU.fixed_s + GPU.unit_s)
 
 
+def test_labels_without_a_holder_are_loaded_though_the_pool_is_busy_with_passes():
+    workload = PASS_WORKLOADS["P:0.3"](random.Random(7), 0.2)
+    run = play(workload)
+    assert max(run.completion) < 4.0  # with an age limit of a whole run for each waiting task it was all of the time
+    assert len(workload.requests) / run.passes > 5
+
+
 def test_one_at_a_time_is_the_same_workload_without_passes():
     workload = PASS_WORKLOADS["P:20"](random.Random(7), 0.01)
     assert workload_for(ONE_AT_A_TIME, workload) == msgspec.structs.replace(workload, pass_tasks=1)
