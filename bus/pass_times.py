@@ -141,9 +141,11 @@ def tasks_per_place(fixed_share: float, most: int) -> int:
     Twice a pass: those of the pass that runs, and those that gather for the next one meanwhile. n of them take
     ceil(n / tasks_per_place) places, so a task is admitted if a place is free, or if it takes no further one.
 
-    1 where a < b, for there n tasks end later in one pass than one by one, (a + b·n) against (a + b)·(n + 1)/2 in the
-    mean: none is bound to a worker for the sake of sharing, and each takes a place of its own.
+    1 where 3·a < b: none is bound to a worker for the sake of sharing, and each takes a place of its own. Where a < b,
+    n tasks end later in one pass than one by one, (a + b·n) against (a + b)·(n + 1)/2 in the mean; but a busy pool runs
+    up to (a + b)/b as many in passes. With a limit of a = b, a pool of a = b with 1.4 times the work of lone runs never
+    caught up; where 3·a < b there is no more than a third to gain.
     """
-    if most <= 1 or fixed_share < 0.5:
+    if most <= 1 or fixed_share < 0.25:
         return 1
     return 2 * best_size(most, fixed_share, most)

@@ -91,6 +91,6 @@ def _most_per_place(fixed_share: float, pass_tasks: int) -> int:
 
     Dispatchers send fewer, by what they have learnt of all workers (bus/pass_times.py, `tasks_per_place`). The worker
     would refuse what they send if it held them to its own law, which is another while it learns and differs by chance.
-    So it refuses where a pass is out of the question only: b over 3·a, with a wide berth around their limit of b = a.
+    So it refuses where a pass is out of the question only: b over 7·a, with a wide berth around their limit of b = 3·a.
     """
-    return 1 if pass_tasks == 1 or fixed_share < 0.25 else 2 * pass_tasks
+    return 1 if pass_tasks == 1 or fixed_share < 0.125 else 2 * pass_tasks

@@ -21,7 +21,7 @@ from bench.history.record import RecordSettings, start_recording
 from bench.results import this_machine
 from bench.sim.bounds import bound
 from bench.sim.engine import Simulation
-from bench.sim.grid import COARSE, FULL, cells, measure_all, summary
+from bench.sim.grid import COARSE, COARSE_PASSES, FULL, PASSES, cells, measure_all, pass_cells, summary
 from bench.sim.grid_report import heat_map, worst
 from bench.sim.knobs import knob_table, measure_knobs, variants
 from bench.sim.pass_workload import PASS_WORKLOADS
@@ -150,7 +150,10 @@ def main(
     if grid:
         if recording is not None:
             raise click.UsageError("--record is for workloads, not for the grid")
-        (turn_knobs if knobs else compare_over_grid)(COARSE if quick else FULL, out)
+        if knobs:
+            turn_knobs(COARSE if quick else FULL, out)
+        else:
+            compare_over_grid(COARSE if quick else FULL, COARSE_PASSES if quick else PASSES, out)
         return
     if knobs:
         raise click.UsageError("--knobs needs --grid")
@@ -190,19 +193,25 @@ def main(
     console.print(f"{folder}/results.json and {len(plots)} plots")
 
 
-def compare_over_grid(count: int, out: Path | None) -> None:
-    """Measure so many cells of the grid, print the summary and the worst cells, and write results and heat map."""
+def compare_over_grid(count: int, count_passes: int, out: Path | None) -> None:
+    """Measure so many cells of the grid, and so many with passes; print summaries and worst cells, write heat maps."""
     console = wide_console()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
-        bar = progress.add_task("cells", total=count)
-        results = measure_all(cells(count), processes=os.cpu_count() or 1, done=lambda: progress.advance(bar))
+        bar = progress.add_task("cells", total=count + count_passes)
+        chosen = cells(count) + pass_cells(count_passes)
+        measured = measure_all(chosen, processes=os.cpu_count() or 1, done=lambda: progress.advance(bar))
+    results, with_passes = measured[:count], measured[count:]
     console.print(worst(results))
     console.print(summary(results))
+    console.print(worst(with_passes))
+    console.print(f"with passes: {summary(with_passes)}")
     folder = out or Path("bench-results") / f"grid-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "grid.json").write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
     heat_map(results, folder / "grid.svg")
+    (folder / "grid-passes.json").write_bytes(msgspec.json.format(msgspec.json.encode(with_passes), indent=1) + b"\n")
+    heat_map(with_passes, folder / "grid-passes.svg", by="fixed_units", named="a ÷ b")
     console.print(f"{folder}/grid.json and grid.svg")
 
 

@@ -37,26 +37,26 @@ def worst(results: list[CellResult], at_most: int = 20) -> Table:
     return made
 
 
-def heat_map(results: list[CellResult], file: Path) -> None:
-    """Write an SVG: the geometric mean of the ratios by use and by load time, for mean and p99."""
+def heat_map(results: list[CellResult], file: Path, *, by: str = "load_runs", named: str = "load ÷ run") -> None:
+    """Write an SVG: the geometric mean of the ratios by use and by another field of the cell, for mean and p99."""
     mpl.rcParams["svg.hashsalt"] = "labelbus"
     uses = sorted({result.cell.use for result in results})
-    loads = sorted({result.cell.load_runs for result in results})
+    values = sorted({getattr(result.cell, by) for result in results})
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     for axes, name in zip(figure.subplots(1, 2), ("mean", "p99"), strict=True):
-        grid = [[_ratio(results, use, load, name) for use in uses] for load in loads]
+        grid = [[_ratio(results, use, by, value, name) for use in uses] for value in values]
         image = axes.imshow(grid, cmap="RdYlGn_r", norm=LogNorm(*SHADES), aspect="auto", origin="lower")
-        for row, values in enumerate(grid):
-            for column, value in enumerate(values):
-                axes.text(column, row, f"{value:.2f}" if value == value else "", ha="center", va="center", fontsize=8)
+        for row, ratios in enumerate(grid):
+            for column, ratio in enumerate(ratios):
+                axes.text(column, row, f"{ratio:.2f}" if ratio == ratio else "", ha="center", va="center", fontsize=8)
         axes.set_xticks(range(len(uses)), [f"{use:g}" for use in uses])
-        axes.set_yticks(range(len(loads)), [f"{load:g}" for load in loads])
-        axes.set(title=f"{name} ÷ best simple rule", xlabel="use by runs alone", ylabel="load ÷ run")
+        axes.set_yticks(range(len(values)), [f"{value:g}" for value in values])
+        axes.set(title=f"{name} ÷ best simple rule", xlabel="use by runs alone", ylabel=named)
     figure.colorbar(image, ax=figure.axes)
     figure.savefig(file, metadata={"Date": None})
 
 
-def _ratio(results: list[CellResult], use: float, load: float, name: str) -> float:
-    chosen = [result for result in results if (result.cell.use, result.cell.load_runs) == (use, load)]
+def _ratio(results: list[CellResult], use: float, by: str, value: float, name: str) -> float:
+    chosen = [result for result in results if (result.cell.use, getattr(result.cell, by)) == (use, value)]
     ratios = [result.mean_ratio if name == "mean" else result.p99_ratio for result in chosen]
     return statistics.geometric_mean(ratios) if ratios else float("nan")

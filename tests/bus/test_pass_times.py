@@ -107,6 +107,6 @@ def test_few_share_a_run_while_nothing_is_known() -> None:
     assert tasks_per_place(math.nan, 64) == 2 * UNKNOWN_LIMIT
 
 
-@pytest.mark.parametrize(("share", "most", "tasks"), [(0.4, 64, 1), (0.9, 64, 96), (0.99, 64, 128), (0.99, 1, 1)])
+@pytest.mark.parametrize(("share", "most", "tasks"), [(0.2, 64, 1), (0.9, 64, 96), (0.99, 64, 128), (0.99, 1, 1)])
 def test_two_passes_take_a_place_where_sharing_pays(share: float, most: int, tasks: int) -> None:
     assert tasks_per_place(share, most) == tasks

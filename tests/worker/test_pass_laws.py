@@ -38,8 +38,8 @@ def test_before_the_law_is_known_a_few_share_a_pass_and_every_second_one_has_one
 
 def test_a_worker_takes_what_dispatchers_may_have_reason_to_send():
     assert PassLaws(64).tasks_per_place("a") == 128
-    assert learnt(fixed_s=0.010, unit_s=0.011).tasks_per_place("a") == 128
-    assert learnt(fixed_s=0.010, unit_s=0.040).tasks_per_place("a") == 1
+    assert learnt(fixed_s=0.010, unit_s=0.031).tasks_per_place("a") == 128
+    assert learnt(fixed_s=0.010, unit_s=0.080).tasks_per_place("a") == 1
 
 
 def test_under_load_from_the_beginning_the_law_is_known_after_two_passes():
