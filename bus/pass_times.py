@@ -10,6 +10,9 @@ from typing import Final
 _IDENTIFIED: Final = 0.01
 """Least variance of 1/size from which the fit is believed: one of 16 among 80 of 1 has 0.01, 2 and 4 in turn 0.016."""
 
+_KEPT_RUNS: Final = 256
+"""Runs of one size after which the share counts as unknown, so that a few passes tell whether it still holds."""
+
 UNKNOWN_LIMIT: Final = 4
 """Tasks in a pass while a and b are unknown: enough to tell them apart, few enough to lose little where a is 0."""
 
@@ -35,7 +38,8 @@ class PassTimes:
 
     Fitted is seconds/size over 1/size, since long runs vary more. An observation counts `decay` times as much at each
     later one: at 0.97 the last 33 weigh two thirds. While all sizes are alike they tell the sum only; the share of
-    `fixed_s` in it is then as it was last known, or that of the `pool`, which learns from the labels that know theirs.
+    `fixed_s` in it is then that of the `pool`, which learns from the labels that know theirs, or as it was last known,
+    for 256 runs. After those it counts as unknown: nothing else would show that it was wrong or has changed.
 
     Sizes are tasks, from 1 on. With `relative` they are of any scale, such as tokens, and are alike by the variance of
     1/size over the square of its mean.
@@ -47,6 +51,7 @@ class PassTimes:
         "_each_inverse",
         "_inverse",
         "_inverse_square",
+        "_kept",
         "_pool",
         "_relative",
         "_share",
@@ -62,6 +67,7 @@ class PassTimes:
         self._inverse = self._inverse_square = 0.0
         self._each = self._each_inverse = 0.0
         self._share = math.nan
+        self._kept = 0.0
 
     def observe(self, size: float, seconds: float, *, weight: float = 1.0) -> None:
         """Take in a run of `size` (at least 1) that took `seconds`; each of n reports of a run has a weight of 1/n."""
@@ -80,7 +86,12 @@ class PassTimes:
         products = self._each_inverse = self._each_inverse * decay + each / size
         mean = inverses / total
         variance = squares / total - mean * mean
-        if variance >= (_IDENTIFIED * mean * mean if self._relative else _IDENTIFIED) and times > 0.0:
+        if variance < (_IDENTIFIED * mean * mean if self._relative else _IDENTIFIED):
+            kept = self._kept = self._kept + weight
+            if kept >= _KEPT_RUNS:
+                self._share, self._pool, self._kept = math.nan, None, 0.0
+        elif times > 0.0:
+            self._kept = 0.0
             mean_each = times / total
             fixed = min(max((products / total - mean_each * mean) / variance, 0.0), mean_each / mean)
             self._share = fixed / (fixed + (mean_each - fixed * mean))

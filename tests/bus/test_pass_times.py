@@ -52,10 +52,25 @@ def test_the_parts_known_once_are_kept_while_runs_are_alike() -> None:
     times = PassTimes()
     for size in (1, 8, 1, 8):
         times.observe(size, 0.008 + 0.002 * size)
-    for seconds in (*[0.01] * 100, *[0.02] * 500):  # then the model becomes twice as slow
+    for seconds in (*[0.01] * 100, *[0.02] * 150):  # then the model becomes twice as slow
         times.observe(1, seconds)
     assert times.fixed_share == pytest.approx(0.8)
     assert times.single_s == pytest.approx(0.02, rel=0.01)
+
+
+def test_a_law_that_a_slow_first_run_made_wrong_is_forgotten_and_learnt_again() -> None:
+    times = PassTimes(PooledShare())
+    times.observe(4, 0.030)
+    times.observe(1, 0.0082)
+    assert times.fixed_share < 0.5
+    runs = 0
+    while not math.isnan(times.fixed_share):
+        times.observe(1, 0.0082)
+        runs += 1
+    assert runs < 400
+    for size in (4, 1):
+        times.observe(size, 0.008 + 0.0002 * size)
+    assert times.fixed_share > 0.9
 
 
 def test_a_label_without_passes_of_its_own_takes_the_parts_of_others() -> None:
