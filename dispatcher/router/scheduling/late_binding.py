@@ -123,7 +123,9 @@ class LateBindingScheduler:
                     if plan is not None:
                         placement.start(now, plan)
                         continue
-                hit = self._next_hit(now, worker)
+                # A pass that gathers hides the way between runs: there a load goes before a hit that is sent ahead.
+                passes = worker.open_passes > 0
+                hit = self._next_hit(now, worker, ahead=not passes)
                 if hit is not None:
                     self._start_hit(now, hit, worker)
                     continue
@@ -131,6 +133,11 @@ class LateBindingScheduler:
                     plan = placement.best_for(now, worker)
                     if plan is not None:
                         placement.start(now, plan)
+                        continue
+                if passes:
+                    hit = self._next_hit(now, worker, ahead=True)
+                    if hit is not None:
+                        self._start_hit(now, hit, worker)
                         continue
             if worker.load_room > 0:
                 state.pool.set_idle(worker)
@@ -198,9 +205,9 @@ class LateBindingScheduler:
             del free[stale]
         return None
 
-    def _next_hit(self, now: float, worker: Worker) -> PoolLabel | PoolTask | None:
-        """Return the oldest hit, if the worker has a place for it or the hit joins a pass there."""
-        has_place = worker.room > 0 or self._may_run_ahead(worker)
+    def _next_hit(self, now: float, worker: Worker, *, ahead: bool) -> PoolLabel | PoolTask | None:
+        """Return the oldest hit if the worker has a place for it (or for one `ahead`) or it joins a pass there."""
+        has_place = worker.room > 0 or (ahead and self._may_run_ahead(worker))
         if not has_place and not worker.open_passes:
             return None
         hit = self._oldest_hit(now, worker)

@@ -225,3 +225,16 @@ def test_none_join_on_a_worker_that_was_too_busy_for_one_before_it_has_answered(
     pool.answer(1.008, running)
     sent = [task_id for now in (2.0, 2.1) for task_id in pool.obey(pool.router.tick(now))]
     assert len(sent) == 4
+
+
+def test_a_load_beside_passes_goes_before_a_hit_that_would_be_sent_ahead() -> None:
+    pool = Pool(msgspec.structs.replace(VIEW, capacity=4, window=1))
+    pool.teach("a", 8.0, 0.2)
+    pool.submit(1.0, "a", 2)
+    (loading,) = pool.submit(1.001, "d")
+    assert pool.where(loading) == ("w1", Route.LOAD)
+    assert pool.submit(1.002, "b", task_type="own") == []
+    assert pool.submit(1.003, "c", 8) == []
+    sent = pool.answer(1.5, loading, hit=False)
+    assert pool.where(sent[0]) == ("w1", Route.LOAD)
+    assert {task_id[0] for task_id in sent} == {"c"}
