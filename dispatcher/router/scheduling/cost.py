@@ -173,7 +173,11 @@ class CostModel:
         """Return True if the worker takes a load, and other dispatchers have had their chance to run hits there."""
         if worker.load_room <= 0 or worker.load_not_before > now:
             return False
-        return worker.room > 0 or now >= self._state.others_until
+        if not worker.window or now >= self._state.others_until:
+            return True
+        # Other dispatchers may have hits for a slot that is free, which a second load would keep from them. What is
+        # believed of others' tasks may lag; a label that is being loaded is known from the worker itself.
+        return worker.room > 0 and len(worker.loading) < worker.window and is_beside(worker)
 
     def cheapest(self, label: PoolLabel, now: float) -> LoadPlan | None:
         """Return the cheapest of some free workers to load the label on; None if no free worker can."""

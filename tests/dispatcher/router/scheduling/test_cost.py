@@ -183,3 +183,15 @@ def test_with_equal_labels_a_load_starts_when_as_many_tasks_wait_as_arrive_in_a_
     assert CostModel(state).benefit(wanted, NOW) >= eviction.regret_s * (1 - 1e-9)
     wanted.pop()
     assert CostModel(state).benefit(wanted, NOW) < eviction.regret_s or enough == 1
+
+
+def test_beside_other_dispatchers_a_worker_that_loads_gets_no_second_load_in_a_free_slot(state):
+    held = worker(state, "w", "a", "b", window=1)
+    model = CostModel(state)
+    loading = state.labels.get("a")
+    state.set_loading(held, loading, NOW + 1.0)  # by another dispatcher, whose tasks are believed to be gone
+    assert model.may_load(held, NOW)
+    state.others_until = NOW + 60.0
+    assert not model.may_load(held, NOW)
+    state.set_loaded(held, loading)
+    assert model.may_load(held, NOW)
