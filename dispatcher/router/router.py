@@ -51,6 +51,7 @@ class Router(Generic[Carried]):
             for known in state.labels:
                 known.arrival_weight *= factor
         label.arrival_weight += state.clock.weight(now)
+        label.arrived_at = now
         pending = Pending(task, label, now)
         state.tasks[task.task_id] = pending
         if pending.is_late(now):

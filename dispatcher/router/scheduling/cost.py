@@ -14,6 +14,8 @@ regret               D·(r·L + n): the tasks that wait for the evicted label, o
                      each wait D longer. D is its load time if nobody else holds it; else the wait for the other
                      holders, I·ρ/(1 − ρ) as in an M/M/1 queue, if that is less.
 
+r is the average over some 30 s; a queue shows a surge (`_CHANCE`), and a gap a lull (`_LULL`), before the average does.
+
 With equal labels a load beside the slots starts at n = r·L, when as many tasks wait as arrive in one load time. That is
 the optimum of the fluid model, in which labels take turns in the memory: each waits one load time before it is loaded
 again (docs/performance.md, "How the router decides").
@@ -34,6 +36,10 @@ _SAMPLED_HOLDERS: Final = 4
 _CHANCE: Final = 4
 """Queue length up to which it shows nothing of the arrival rate: n - 2·√n, the count less two standard deviations of a
 Poisson count, is 0 at 4."""
+
+_LULL: Final = 4.0
+"""A label without an arrival for t seconds counts with no more than 4/t arrivals a second: at a higher rate the chance
+of such a gap were less than e⁻⁴, 2 %. The counterpart of `_CHANCE`: a lull shows before the average does."""
 
 _LEAST_RUN_S: Final = 1e-6
 """Runs count as no shorter than this."""
@@ -114,17 +120,21 @@ class CostModel:
 
     def slot_cost(self, worker: Worker, load_s: float, now: float) -> float:
         """Return what a load of `load_s` in a slot costs the tasks for what the worker holds."""
+        scale = self._state.clock.scale(now)
         demand = 0.0
         queued = 0.0
         for label in worker.labels:
             holders = len(label.holders)
+            rate = label.arrival_weight * scale
+            lull_s = now - label.arrived_at
+            if rate * lull_s > _LULL:
+                rate = _LULL / lull_s
             # Its share of the label's tasks, and the chance that no other holder is free, are 1/holders each.
-            demand += label.arrival_weight / (holders * holders)
+            demand += rate / (holders * holders)
             if label.queue_length:
                 queued += label.queue_length / holders
-        rate = demand * self._state.clock.scale(now)
         # A load takes one slot: with several, the others go on.
-        return (rate * load_s * 0.5 + queued) * load_s / (worker.slots * worker.slots)
+        return (demand * load_s * 0.5 + queued) * load_s / (worker.slots * worker.slots)
 
     def eviction(self, worker: Worker, load_s: float, now: float, *, forced: bool = False) -> Eviction | None:
         """Return what to evict for a load of `load_s` on the worker, or None if everything that it holds is in use.
@@ -149,6 +159,9 @@ class CostModel:
             if label.queue_length and holders <= 1 and not forced:
                 continue
             rate = label.arrival_weight * scale
+            lull_s = now - label.arrived_at
+            if rate * lull_s > _LULL:
+                rate = _LULL / lull_s
             delay_s = state.loads.mean if label.load_s is None else label.load_s
             if holders > 1:
                 run_s = state.runs.mean if label.run_s is None else label.run_s

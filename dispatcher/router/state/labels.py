@@ -61,15 +61,17 @@ class Label(Generic[Holder]):
 
     `queue_length` counts the tasks that wait; `arrival_sum` is the sum of their arrival times, `oldest` the arrival
     time of the first of them (infinite while none waits). `arrival_weight` is the decayed count of all arrivals
-    (`DecayClock`). `load_s` and `run_s` are moving averages in seconds, None before the first measurement; `run_s` is
-    the run of a task alone. `laws` are the run times of passes by kind of worker, and `passes_pay` says that by the
-    last of them sharing a run pays; `gathering` are the workers that have tasks of the label which share runs.
+    (`DecayClock`), `arrived_at` the time of the last one. `load_s` and `run_s` are moving averages in seconds, None
+    before the first measurement; `run_s` is the run of a task alone. `laws` are the run times of passes by kind of
+    worker, and `passes_pay` says that by the last of them sharing a run pays; `gathering` are the workers that have
+    tasks of the label which share runs.
     """
 
     __slots__ = (
         "aging_entry",
         "arrival_sum",
         "arrival_weight",
+        "arrived_at",
         "counted",
         "free_holders",
         "gathering",
@@ -101,6 +103,7 @@ class Label(Generic[Holder]):
         self.laws: dict[str, PassLaw] = {}
         self.passes_pay = False
         self.arrival_weight = 0.0
+        self.arrived_at = 0.0
         self.load_s: float | None = None
         self.run_s: float | None = None
         # The time of the timer that counts, 0 for none. Written by `Timers`.

@@ -36,6 +36,7 @@ def worker(state, name, *labels, window=0):
 def label(state, name, *, rate, load_s, run_s=RUN_S):
     found = state.labels.get(name)
     found.arrival_weight = rate / state.clock.scale(NOW)
+    found.arrived_at = NOW
     found.load_s, found.run_s = load_s, run_s
     return found
 
@@ -195,3 +196,22 @@ def test_beside_other_dispatchers_a_worker_that_loads_gets_no_second_load_in_a_f
     assert not model.may_load(held, NOW)
     state.set_loaded(held, loading)
     assert model.may_load(held, NOW)
+
+
+def test_a_label_that_nothing_arrives_for_any_more_is_cheap_to_evict_and_to_make_wait(state):
+    held = worker(state, "w", "a", "b")
+    label(state, "a", rate=10.0, load_s=1.0)
+    label(state, "b", rate=1.0, load_s=1.0)
+    model = CostModel(state)
+    eviction = model.eviction(held, 1.0, NOW)
+    assert eviction is not None
+    assert eviction.label is state.labels.get("b")
+    assert eviction.regret_s == pytest.approx(1.0)
+    cost = model.slot_cost(held, 1.0, NOW)
+    state.labels.get("a").arrived_at = NOW - 8.0  # 80 tasks should have come
+    eviction = model.eviction(held, 1.0, NOW)
+    assert eviction is not None
+    assert eviction.label is state.labels.get("a")
+    assert eviction.regret_s == pytest.approx(0.5)
+    assert cost == pytest.approx(5.5)
+    assert model.slot_cost(held, 1.0, NOW) == pytest.approx(0.75)
