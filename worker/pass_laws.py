@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from typing import Final
 
-from bus.pass_times import PassTimes, PooledShare, best_size
+from bus.pass_times import UNKNOWN_LIMIT, PassTimes, PooledShare, best_size
 
 LABELS: Final = 2_048
 """Labels whose law is kept; beyond, the least recently observed one is forgotten. Twice the most that a worker holds,
@@ -91,6 +91,8 @@ def _most_per_place(fixed_share: float, pass_tasks: int) -> int:
 
     Dispatchers send fewer, by what they have learnt of all workers (bus/pass_times.py, `tasks_per_place`). The worker
     would refuse what they send if it held them to its own law, which is another while it learns and differs by chance.
-    So it refuses where a pass is out of the question only: b over 7·a, with a wide berth around their limit of b = 3·a.
+    So where a pass is out of the question, b over 7·a, it takes only what they send to find that out.
     """
-    return 1 if pass_tasks == 1 or fixed_share < 0.125 else 2 * pass_tasks
+    if pass_tasks == 1:
+        return 1
+    return 2 * min(pass_tasks, UNKNOWN_LIMIT) if fixed_share < 0.125 else 2 * pass_tasks

@@ -21,7 +21,7 @@ class Contention:
         taken = view.places_taken
         if taken is None:
             return
-        foreign = max(0, taken - worker.places)
+        foreign = foreign_places(worker, view, taken)
         if not worker.yielding:
             worker.foreign = foreign
         elif foreign:  # another dispatcher took its time slice
@@ -31,11 +31,15 @@ class Contention:
         if worker.window:
             worker.foreign_loads = min(worker.foreign, _loads_of_others(worker, view)) if view.loading else 0
 
-    def turned_away(self, now: float, worker: Worker) -> None:
-        """Count a BUSY answer: others keep the worker busy, until it speaks again or for a while."""
+    def turned_away(self, now: float, worker: Worker, view: WorkerView | None) -> None:
+        """Count a BUSY answer: others keep the worker busy, until it speaks again or for a while.
+
+        By a view without tasks of others it is a task that the worker, by its own law, would not let join a pass.
+        """
         policy = self._policy
         worker.yielding = False
-        self._notice_others(now, worker)
+        if view is None or worker.pass_tasks <= 1 or worker.foreign:
+            self._notice_others(now, worker)
         self._believe(worker, max(worker.foreign, worker.slots + worker.window - worker.places, 1))
         self._state.pool.set_busy(worker)
         worker.retry_delay_s = min(max(worker.retry_delay_s * 2, policy.retry_s), policy.retry_max_s)
@@ -103,6 +107,16 @@ class Contention:
         delay = max(worker.retry_delay_s, self._policy.retry_s, 2 * mean_run_s)
         self._state.expect_free_at(worker, now + mean_run_s)
         self._state.timers.wake(worker, now + min(delay, self._policy.retry_max_s))
+
+
+def foreign_places(worker: Worker, view: WorkerView, taken: int) -> int:
+    """Return how many of the `taken` places tasks of other dispatchers take.
+
+    No more than there are such tasks: the worker may count a place more for ours, by its own law of their passes.
+    """
+    if view.running is None:
+        return max(0, taken - worker.places)
+    return max(0, min(taken - worker.places, view.running - len(worker.assignments)))
 
 
 def _loads_of_others(worker: Worker, view: WorkerView) -> int:

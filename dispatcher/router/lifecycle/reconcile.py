@@ -1,6 +1,6 @@
 """Reconciliation of the router's picture of a worker with the worker's own view of itself."""
 
-from dispatcher.router.lifecycle.contention import Contention
+from dispatcher.router.lifecycle.contention import Contention, foreign_places
 from dispatcher.router.messages import WorkerView
 from dispatcher.router.state.state import RouterState
 from dispatcher.router.state.workers import PoolLabel, Worker
@@ -21,7 +21,7 @@ def changes_nothing(worker: Worker, view: WorkerView) -> bool:
         and view.epoch_ms == worker.epoch_ms
         and view.revision >= worker.revision
         and taken is not None
-        and worker.foreign == (taken - ours if taken > ours else 0)
+        and worker.foreign == (foreign_places(worker, view, taken) if taken > ours else 0)
         and view.slots == worker.slots
         and view.window == worker.window
         and view.pass_tasks == worker.pass_tasks

@@ -116,7 +116,7 @@ class WorkerLifecycle:
                 self.seen(now, view)
             else:
                 lost += self._update(now, worker, view)
-        self._contention.turned_away(now, worker)
+        self._contention.turned_away(now, worker, view)
         if self._health.is_broken(now, worker):
             self._health.mark_broken(worker)
             self._pause(now, worker, worker.broken_pause_s)
@@ -254,3 +254,5 @@ class WorkerLifecycle:
             contention.wake_for_load(now, worker)
         if worker.room > 0:
             contention.begin_slice(now, worker)
+        elif worker.foreign and not worker.assignments:
+            contention.full(now, worker)  # no result of ours will tell when the slots of others are free

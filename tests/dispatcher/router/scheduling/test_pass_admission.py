@@ -238,3 +238,28 @@ def test_a_load_beside_passes_goes_before_a_hit_that_would_be_sent_ahead() -> No
     sent = pool.answer(1.5, loading, hit=False)
     assert pool.where(sent[0]) == ("w1", Route.LOAD)
     assert {task_id[0] for task_id in sent} == {"c"}
+
+
+def test_a_task_that_may_not_join_by_the_workers_own_law_is_no_sign_of_other_dispatchers() -> None:
+    """Else its loads would wait for them, and the worker be left to them, for a minute each time."""
+    pool = Pool(VIEW)
+    pool.teach("a", 8.0, 0.2)
+    sent = pool.submit(1.0, "a", 3)
+    last = pool.sent[sent[-1]].assignment_id
+    busy = msgspec.structs.replace(VIEW, running=2, places=2, pass_types=None, task_types=None, kind=None, revision=9)
+    pool.obey(pool.router.bounced(1.001, last, no_responders=False, view=busy))
+    assert pool.router._state.others(1.002) == 1.0
+    assert pool.router._state.others_until <= 1.001
+    (use,) = pool.router.uses()
+    assert use.running >= 1
+
+
+def test_places_that_the_worker_counts_for_our_tasks_are_not_those_of_others() -> None:
+    pool = Pool(msgspec.structs.replace(VIEW, slots=4))
+    pool.teach("a", 8.0, 0.2)
+    pool.submit(1.0, "a", 3)
+    pool.router.worker_seen(1.001, msgspec.structs.replace(VIEW, slots=4, running=3, places=3, revision=9))
+    (worker,) = pool.router._state.pool
+    assert worker.foreign == 0
+    pool.router.worker_seen(1.002, msgspec.structs.replace(VIEW, slots=4, running=4, places=4, revision=10))
+    assert worker.foreign == 1
