@@ -115,61 +115,68 @@ class CellResult(msgspec.Struct, frozen=True, kw_only=True):
 def cells(count: int, seed: int = 1) -> list[Cell]:
     """Return the first cells of the grid."""
     rng = random.Random(seed)
-    use = _column(rng, (0.01, 0.1, 0.3, 0.5, 0.7, 0.85, 0.95))
-    load_runs = _column(rng, (1, 7, 50, 500))
-    labels_per_room = _column(rng, (0.5, 1.25, 2, 10))
-    pool = _column(rng, ((1, 4), (2, 2), (4, 4), (16, 8), (64, 8)))
-    closed = _column(rng, (False, True))
-    exponent = _column(rng, (0.0, 1.0))
-    traffic = _column(rng, ("steady", "shifting", "bursting"))
-    beside = _column(rng, (False, True))
-    made = []
-    for _ in range(count):
-        workers, capacity = next(pool)
-        made.append(
-            Cell(
-                use=next(use),
-                load_runs=next(load_runs),
-                labels_per_room=next(labels_per_room),
-                workers=workers,
-                capacity=capacity,
-                closed=next(closed),
-                exponent=next(exponent),
-                traffic=next(traffic),
-                beside=next(beside),
-            )
-        )
-    return made
+    return _draw(
+        count,
+        rng,
+        use=(0.01, 0.1, 0.3, 0.5, 0.7, 0.85, 0.95),
+        load_runs=(1, 7, 50, 500),
+        labels_per_room=(0.5, 1.25, 2, 10),
+        pools=((1, 4), (2, 2), (4, 4), (16, 8), (64, 8)),
+    )
 
 
 def pass_cells(count: int, seed: int = 2) -> list[Cell]:
     """Return the first cells with passes, which are drawn apart, so that those without stay as they are."""
     rng = random.Random(seed)
-    fixed_units = _column(rng, (0.0, 1.0, 40.0))
-    use = _column(rng, (0.1, 0.3, 0.7))
-    load_runs = _column(rng, (1, 7, 50))
-    labels_per_room = _column(rng, (0.5, 1.25, 2))
-    pool = _column(rng, ((1, 4), (2, 2), (4, 4), (16, 8)))
+    return _draw(
+        count,
+        rng,
+        use=(0.1, 0.3, 0.7),
+        load_runs=(1, 7, 50),
+        labels_per_room=(0.5, 1.25, 2),
+        pools=((1, 4), (2, 2), (4, 4), (16, 8)),
+        pass_tasks=PASS_TASKS,
+        fixed_units=(0.0, 1.0, 40.0),
+    )
+
+
+def _draw(
+    count: int,
+    rng: random.Random,
+    *,
+    use: tuple[float, ...],
+    load_runs: tuple[float, ...],
+    labels_per_room: tuple[float, ...],
+    pools: tuple[tuple[int, int], ...],
+    pass_tasks: int = 1,
+    fixed_units: tuple[float, ...] = (0.0,),
+) -> list[Cell]:
+    """Return cells in which each value of a dimension occurs equally often."""
+    uses = _column(rng, use)
+    loads = _column(rng, load_runs)
+    labels = _column(rng, labels_per_room)
+    pool = _column(rng, pools)
     closed = _column(rng, (False, True))
     exponent = _column(rng, (0.0, 1.0))
     traffic = _column(rng, ("steady", "shifting", "bursting"))
     beside = _column(rng, (False, True))
+    units = _column(rng, fixed_units)
     made = []
     for _ in range(count):
         workers, capacity = next(pool)
         made.append(
             Cell(
-                use=next(use),
-                load_runs=next(load_runs),
-                labels_per_room=next(labels_per_room),
+                use=next(uses),
+                load_runs=next(loads),
+                labels_per_room=next(labels),
                 workers=workers,
                 capacity=capacity,
                 closed=next(closed),
                 exponent=next(exponent),
                 traffic=next(traffic),
                 beside=next(beside),
-                pass_tasks=PASS_TASKS,
-                fixed_units=next(fixed_units),
+                pass_tasks=pass_tasks,
+                fixed_units=next(units),
             )
         )
     return made
