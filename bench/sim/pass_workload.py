@@ -31,7 +31,7 @@ GPU = Law(fixed_s=0.008, unit_s=0.0002)
 NO_GAIN = Law(fixed_s=0.0, unit_s=INFER_S)
 """A pass takes as long as its tasks one by one."""
 CPU = Law(fixed_s=0.003, unit_s=0.013)
-"""all-MiniLM-L6-v2 on two CPU cores, one sentence a task: roughly, see docs/performance.md."""
+"""A small model on two CPU cores, one sentence a task: assumed from the order of such runs, not fitted to any."""
 
 
 def passes(
